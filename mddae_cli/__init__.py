@@ -1,0 +1,89 @@
+"""Soft-target auto-encoders that disentangle labels from the rest of a picture.
+
+The public API is resolved when it is first used: importing ``mddae_cli`` imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mddae_cli.config import PRESETS, TrainConfig, make_config
+    from mddae_cli.data import load_table
+    from mddae_cli.editing import Codes, Model, edit, edit_image, load, swap_class
+    from mddae_cli.errors import (
+        DatasetError,
+        DivergedError,
+        ImageError,
+        InterruptedRun,
+        MddaeError,
+        ModelError,
+        UnknownNameError,
+        UsageError,
+    )
+    from mddae_cli.header import Header, read_header
+    from mddae_cli.reporting import Reporter
+    from mddae_cli.training import TrainResult, resume, train
+
+__all__ = [
+    "PRESETS",
+    "Codes",
+    "DatasetError",
+    "DivergedError",
+    "Header",
+    "ImageError",
+    "InterruptedRun",
+    "MddaeError",
+    "Model",
+    "ModelError",
+    "Reporter",
+    "TrainConfig",
+    "TrainResult",
+    "UnknownNameError",
+    "UsageError",
+    "__version__",
+    "edit",
+    "edit_image",
+    "load",
+    "load_table",
+    "make_config",
+    "read_header",
+    "resume",
+    "swap_class",
+    "train",
+]
+
+_HOMES = {
+    "config": ("PRESETS", "TrainConfig", "make_config"),
+    "data": ("load_table",),
+    "editing": ("Codes", "Model", "edit", "edit_image", "load", "swap_class"),
+    "errors": (
+        "DatasetError",
+        "DivergedError",
+        "ImageError",
+        "InterruptedRun",
+        "MddaeError",
+        "ModelError",
+        "UnknownNameError",
+        "UsageError",
+    ),
+    "header": ("Header", "read_header"),
+    "reporting": ("Reporter",),
+    "training": ("TrainResult", "resume", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
