@@ -1,0 +1,375 @@
+"""Every option of a training run, its default and the presets: frozen dataclasses, JSON in and out.
+
+The one home of defaults: the command line reads them from here. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mddae_cli.errors import UnknownNameError, UsageError
+
+
+class ModelKind(StrEnum):
+    """The families of Table 1: a plain auto-encoder, discrete-target and soft-target ones."""
+
+    AE = "ae"
+    DISAE = "disae"
+    MDDAE = "mddae"
+
+
+class Reg(StrEnum):
+    """The decorrelation loss between ŷ and z."""
+
+    NONE = "none"
+    XCOV = "xcov"
+    XCOR = "xcor"
+    DCOV = "dcov"
+    DCOV_U = "dcov-u"
+    DCOR = "dcor"
+    DCOR_ATTR = "dcor-attr"
+
+
+class Targets(StrEnum):
+    """What the decoder is given while training: the soft target ŷ or the discrete label."""
+
+    SOFT = "soft"
+    DISCRETE = "discrete"
+
+
+class TargetKind(StrEnum):
+    """What the target part stands for: exclusive classes (softmax) or attributes (sigmoid)."""
+
+    CLASSES = "classes"
+    ATTRIBUTES = "attributes"
+
+
+class YMovedBy(StrEnum):
+    """Which losses may move ŷ beside the discriminative one."""
+
+    DIS = "dis"
+    DIS_REC = "dis+rec"
+    DIS_DEC = "dis+dec"
+    ALL = "all"
+
+
+class Reduction(StrEnum):
+    """How equation (2) adds up the squared errors of a picture."""
+
+    MEAN = "mean"
+    SUM = "sum"
+
+
+class Arch(StrEnum):
+    """The network: our convolutional default, or the dimensions of the authors' CDNet."""
+
+    CONV = "conv"
+    CDNET = "cdnet"
+
+
+class Inject(StrEnum):
+    """Where ŷ enters the decoder: at every layer, or joined to z at the first only."""
+
+    ALL = "all"
+    FIRST = "first"
+
+
+class Encoder(StrEnum):
+    """Whether ŷ and z leave one network at its end, or have a network each."""
+
+    SHARED = "shared"
+    SEPARATE = "separate"
+
+
+class ZNorm(StrEnum):
+    """Whether z is standardised per coordinate, and before it freed of what is linear in ŷ."""
+
+    NONE = "none"
+    BATCH = "batch"
+    RESIDUAL = "residual"
+
+
+class Schedule(StrEnum):
+    """How the learning rate moves: not at all, or up for a moment and down along a cosine."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
+class Split(StrEnum):
+    """How pictures are parted: the data set's own partition, or drawn by a recorded seed."""
+
+    AUTO = "auto"
+    OFFICIAL = "official"
+    RANDOM = "random"
+
+
+class Crop(StrEnum):
+    """What is cut out of a CelebA picture: the authors' 148×148 square, or nothing."""
+
+    AUTHORS = "authors"
+    FULL = "full"
+
+
+class Precision(StrEnum):
+    """The arithmetic of the networks; the losses are always computed in float32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. ``None`` means: decided by the data set, see :func:`make_config`."""
+
+    # Data
+    dataset: str = "digits"
+    data_dir: str | None = None
+    split: Split = Split.AUTO
+    split_seed: int = 0
+    attrs: tuple[str, ...] | None = None
+    csv: str | None = None
+    image_size: int | None = None
+    crop: Crop = Crop.AUTHORS
+    limit: int | None = None
+    flip: bool = False
+    shift: int = 0
+
+    # Model
+    preset: str = "default"
+    model: ModelKind = ModelKind.MDDAE
+    arch: Arch = Arch.CONV
+    latent_dim: int = 16
+    width: int = 32
+    depth: int | None = None
+    inject: Inject = Inject.ALL
+    z_norm: ZNorm = ZNorm.BATCH
+    encoder: Encoder = Encoder.SEPARATE
+    dropout: float = 0.3
+
+    # Losses: equations 1 to 15
+    reduction: Reduction = Reduction.MEAN
+    alpha: float = 0.0
+    beta: float = 1.0
+    gamma: float = 0.1
+    gamma_ramp: float = 0.1
+    reg: Reg = Reg.DCOR
+    reg_memory: int = 0
+    white: float = 0.0
+    targets: Targets = Targets.SOFT
+    y_moved_by: YMovedBy = YMovedBy.DIS
+    y_epochs: int = 3
+    cycle: float = 0.0
+    cycle_keep: float = 1.0
+    cycle_share: float = 0.5
+
+    # Optimiser
+    epochs: int = 20
+    max_time_s: float | None = None
+    batch_size: int = 100
+    lr: float = 2e-3
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    weight_decay: float = 1e-4
+    schedule: Schedule = Schedule.COSINE
+    warmup: float = 0.05
+    ema: float = 0.998
+    seed: int = 0
+
+    # Machine
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Return the configuration that :meth:`to_dict` wrote.
+
+        Raises:
+            UsageError: If a value has the wrong type or is out of range.
+            UnknownNameError: If a key is no option.
+        """
+        return cls(**{key: coerce_option(key, value) for key, value in values.items()})
+
+
+def _check(config: TrainConfig) -> None:
+    """Raise :class:`UsageError` for a value that no run could use."""
+    positive = ("latent_dim", "width", "batch_size", "epochs", "lr")
+    optional = ("depth", "image_size", "limit", "max_time_s", "threads")
+    not_negative: tuple[str, ...] = ("alpha", "beta", "gamma", "gamma_ramp", "reg_memory", "white")
+    not_negative += ("cycle", "cycle_keep", "y_epochs", "weight_decay", "warmup", "shift")
+    for name in positive + optional + not_negative:
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{name} = {value} is not a finite number.")
+        if value < 0 or (value == 0 and name not in not_negative):
+            wanted = "0 or more" if name in not_negative else "more than 0"
+            raise UsageError(f"{name} = {value} cannot be used: give {wanted}.")
+    for name in ("adam_beta1", "adam_beta2", "ema", "dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise UsageError(f"{name} = {getattr(config, name)} must lie in [0, 1).")
+    if not 0 < config.cycle_share <= 1:
+        raise UsageError(f"cycle_share = {config.cycle_share} must lie in (0, 1].")
+    if config.batch_size < 4:
+        raise UsageError(f"batch_size = {config.batch_size} is too small: give at least 4.")
+    if config.y_epochs and config.encoder is Encoder.SHARED:
+        raise UsageError("encoder shared cannot train ŷ alone first: use y_epochs 0.")
+    if config.y_epochs and config.y_moved_by is not YMovedBy.DIS:
+        raise UsageError(
+            f"y_moved_by {config.y_moved_by} needs y_epochs 0: ŷ is frozen after them."
+        )
+    if config.model is ModelKind.AE and config.reg is not Reg.NONE:
+        raise UsageError("model ae has no soft target to decorrelate from: use reg none.")
+
+
+def coerce_option(name: str, value: Any) -> Any:
+    """Return ``value`` in the type of the option ``name``, as JSON and shells deliver strings.
+
+    Raises:
+        UnknownNameError: If no option has that name.
+        UsageError: If the value does not fit the option's type.
+    """
+    hints = get_type_hints(TrainConfig)
+    if name not in hints:
+        raise UnknownNameError("option", name, hints)
+    hint = hints[name]
+    members = getattr(hint, "__args__", (hint,))
+    if value is None and type(None) in members:
+        return None
+    wanted = next(m for m in members if m is not type(None)) if members else hint
+    if hint == tuple[str, ...] | None:
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(str(item).strip() for item in items)
+    try:
+        if wanted is bool or isinstance(value, bool):
+            if not (isinstance(value, bool) and wanted is bool):
+                raise ValueError(value)
+            return value
+        if wanted is int and (not isinstance(value, int | str) or str(value) != str(int(value))):
+            raise ValueError(value)
+        return wanted(value)
+    except (TypeError, ValueError) as exc:
+        choices = f": one of {', '.join(wanted)}" if issubclass(wanted, StrEnum) else ""
+        kind = "" if choices else f": {wanted.__name__} expected"
+        raise UsageError(f"{name} = {value!r} cannot be used{choices}{kind}.") from exc
+
+
+# What each data set changes in the recipe. Reasons stand in docs/recipe.md.
+DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"epochs": 60, "image_size": 28},
+    "mnist": {"epochs": 20, "image_size": 28},
+    "celeba": {
+        "epochs": 40,
+        "image_size": 64,
+        "latent_dim": 256,
+        "batch_size": 128,
+        "flip": True,
+        "alpha": 0.1,
+        "reg": Reg.DCOR_ATTR,
+        "gamma": 1.0,
+        "lr": 1e-3,
+    },
+    "folder": {"image_size": 64, "latent_dim": 128, "epochs": 40, "alpha": 0.1},
+}
+
+# The rows of Table 1 keep the recipe's optimisation and change what the row names.
+_PLAIN: dict[str, Any] = {"cycle": 0.0, "white": 0.0, "reg_memory": 0}
+_DISAE = _PLAIN | {"model": ModelKind.DISAE, "targets": Targets.DISCRETE, "alpha": 0.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "ae": _PLAIN
+    | {"model": ModelKind.AE, "reg": Reg.NONE, "gamma": 0.0, "alpha": 0.0, "y_epochs": 0},
+    "disae": _DISAE | {"reg": Reg.NONE, "gamma": 0.0},
+    "disae-xcov": _DISAE | {"reg": Reg.XCOV},
+    "mddae-xcov": _PLAIN | {"reg": Reg.XCOV},
+    "mddae-dcov": _PLAIN | {"reg": Reg.DCOV},
+    "paper": _PLAIN
+    | {
+        "reg": Reg.DCOV,
+        "reduction": Reduction.SUM,
+        "y_moved_by": YMovedBy.ALL,
+        "y_epochs": 0,
+        "encoder": Encoder.SHARED,
+        "dropout": 0.0,
+        "z_norm": ZNorm.NONE,
+        "beta": 1.0,
+        "gamma": 5.0,
+        "gamma_ramp": 0.0,
+        "lr": 1e-4,
+        "adam_beta1": 0.5,
+        "weight_decay": 0.0,
+        "schedule": Schedule.CONSTANT,
+        "ema": 0.0,
+        "flip": False,
+    },
+}
+# What the paper's own experiments set per data set beyond the preset.
+_PAPER_BY_DATASET: dict[str, dict[str, Any]] = {
+    "celeba": {"alpha": 1.0, "batch_size": 128},
+}
+
+
+def make_config(
+    dataset: str = TrainConfig.dataset, preset: str = TrainConfig.preset, **changes: Any
+) -> TrainConfig:
+    """Return the configuration of a data set and preset with ``changes`` on top.
+
+    Args:
+        dataset: ``digits``, ``mnist``, ``celeba``, or ``folder`` for a folder of one's own.
+        preset: A key of :data:`PRESETS`.
+        changes: Fields of :class:`TrainConfig`, which win over data set and preset.
+
+    Raises:
+        UnknownNameError: If the data set, the preset or a field does not exist.
+        UsageError: If a value cannot be used.
+    """
+    if dataset not in DATASET_DEFAULTS:
+        raise UnknownNameError("data set", dataset, DATASET_DEFAULTS)
+    if preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    values = DATASET_DEFAULTS[dataset] | PRESETS[preset]
+    if preset == "paper":
+        values |= _PAPER_BY_DATASET.get(dataset, {"alpha": 0.0, "batch_size": 100})
+    values |= {"dataset": dataset, "preset": preset} | changes
+    together = values.get("encoder") == Encoder.SHARED
+    moved = values.get("y_moved_by", YMovedBy.DIS) != YMovedBy.DIS
+    if (together or moved) and "y_epochs" not in changes:
+        values["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
+    return TrainConfig.from_dict(values)
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """Return the options that a JSON file holds.
+
+    Raises:
+        UsageError: If the file is missing, no JSON, or no JSON object.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"config {str(path)!r} cannot be read: {exc.strerror}.") from exc
+    except ValueError as exc:
+        raise UsageError(f"config {str(path)!r} is no JSON: {exc}.") from exc
+    if not isinstance(values, dict):
+        raise UsageError(f"config {str(path)!r} must hold one JSON object of options.")
+    for key in values:
+        if key not in get_type_hints(TrainConfig):
+            raise UnknownNameError("option", key, get_type_hints(TrainConfig))
+    return values
