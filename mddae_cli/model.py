@@ -1,0 +1,401 @@
+"""The auto-encoder of Figure 1: encoder, soft target ŷ beside latent z, and decoder.
+
+Axes: N batch, C channels, H, W image side, K classes or attributes, D latent size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, ZNorm
+from mddae_cli.header import ModelSpec
+
+_SLOPE = 0.2
+
+
+class Codes(NamedTuple):
+    """What the encoder finds: ``logits`` (N, K), the activation a; ``z`` (N, D)."""
+
+    logits: Tensor
+    z: Tensor
+
+
+class Output(NamedTuple):
+    """One pass: ``logits`` (N, K), ``y_hat`` (N, K), ``z`` (N, D), ``x_hat`` (N, C, H, W)."""
+
+    logits: Tensor
+    y_hat: Tensor
+    z: Tensor
+    x_hat: Tensor
+
+
+class AutoEncoder(nn.Module):
+    """The encoder, the two middle parts and the decoder (equation 3).
+
+    Args:
+        spec: Kind, sizes and architecture.
+
+    Raises:
+        ValueError: If the architecture cannot be built at that image side.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder: SharedEncoder | SeparateEncoder
+        self.decoder: ConvDecoder | CdnetDecoder
+        shared = spec.encoder is Encoder.SHARED
+        self.encoder = SharedEncoder(spec) if shared else SeparateEncoder(spec)
+        self.decoder = CdnetDecoder(spec) if spec.arch is Arch.CDNET else ConvDecoder(spec)
+        self.z_norm = LatentNorm(spec)
+
+    def encode(self, x: Tensor) -> Codes:
+        """Return activation and latent of a batch.
+
+        Args:
+            x: Images, shape (N, C, H, W), floating point, in the model's own range.
+
+        Returns:
+            ``logits`` (N, K) and ``z`` (N, D).
+        """
+        codes: Codes = self.encoder(x)
+        with torch.autocast(x.device.type, enabled=False):
+            logits = codes.logits.float()
+            y_hat = self.soft_target(logits).detach()
+            return Codes(logits, self.z_norm(codes.z.float(), y_hat))
+
+    @property
+    def target_tower(self) -> nn.Module:
+        """The network of ŷ alone, which a separate encoder has.
+
+        Raises:
+            ValueError: If ŷ and z leave one network.
+        """
+        if isinstance(self.encoder, SharedEncoder):
+            raise ValueError("a shared encoder has no network of the soft target alone")
+        return self.encoder.to_logits
+
+    def soft_target(self, logits: Tensor) -> Tensor:
+        r"""Return ŷ: softmax over classes (equation 4) or sigmoid per attribute (equation 5).
+
+        Equation 4 is printed with :math:`e^{-a_i}` and equation 5 with :math:`e^{-a}` in the
+        denominator. The sigmoid is the usual one; for the softmax the usual :math:`e^{+a_i}`
+        is used here. Only the sign of a differs, and the last linear layer, which gives a,
+        takes up either sign: the set of functions is the same.
+
+        Args:
+            logits: Activation a, shape (N, K).
+
+        Returns:
+            ŷ, shape (N, K), in [0, 1]; rows of classes add up to 1.
+        """
+        if self.spec.target_kind is TargetKind.CLASSES:
+            return logits.softmax(dim=1)
+        return logits.sigmoid()
+
+    def decoder_target(self, y_hat: Tensor) -> Tensor:
+        """Return what the decoder is given when no label is known.
+
+        Args:
+            y_hat: Soft target, shape (N, K).
+
+        Returns:
+            ``y_hat`` itself for soft targets; for discrete ones the nearest label vector.
+        """
+        if self.spec.targets is Targets.SOFT:
+            return y_hat
+        if self.spec.target_kind is TargetKind.CLASSES:
+            return F.one_hot(y_hat.argmax(dim=1), y_hat.shape[1]).to(y_hat.dtype)
+        return (y_hat > 0.5).to(y_hat.dtype)
+
+    def decode(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        """Return the images that a soft target and a latent stand for (equation 3).
+
+        Args:
+            y_hat: Any real values, shape (N, K); ignored by a plain auto-encoder.
+            z: Latent, shape (N, D).
+
+        Returns:
+            ``x_hat``, shape (N, C, H, W), in the model's own range.
+        """
+        x_hat: Tensor = self.decoder(y_hat, z)
+        return x_hat
+
+    def forward(self, x: Tensor) -> Output:
+        """Return codes and reconstruction of a batch of shape (N, C, H, W)."""
+        logits, z = self.encode(x)
+        y_hat = self.soft_target(logits)
+        return Output(logits, y_hat, z, self.decode(self.decoder_target(y_hat), z))
+
+
+class LatentNorm(nn.Module):
+    r"""What happens to z between encoder and decoder, by :class:`~mddae_cli.config.ZNorm`.
+
+    ``batch`` standardises each coordinate, so that a decorrelation loss cannot be lowered by
+    shrinking z. ``residual`` first takes away what a linear regression on ŷ explains,
+
+    .. math:: z - \Sigma_{zy} \Sigma_{yy}^{-1} (\hat y - \bar y),
+
+    with moments averaged over past batches. The result has no covariance with ŷ; together
+    with ŷ, which the decoder has, it holds as much as before.
+
+    References:
+        Belrose et al. (2023), LEACE, arXiv 2306.03819, for erasure by least squares.
+    """
+
+    mean_y: Tensor
+    mean_z: Tensor
+    covariance_yy: Tensor
+    covariance_yz: Tensor
+    seen: Tensor
+
+    def __init__(self, spec: ModelSpec, *, decay: float = 0.98, ridge: float = 1e-3) -> None:
+        super().__init__()
+        self.decay, self.ridge = decay, ridge
+        self.residual = spec.z_norm is ZNorm.RESIDUAL
+        plain = spec.z_norm is ZNorm.NONE
+        self.standardise = nn.Identity() if plain else nn.BatchNorm1d(spec.latent_dim, affine=False)
+        if self.residual:
+            k, d = spec.num_targets, spec.latent_dim
+            self.register_buffer("mean_y", torch.zeros(k))
+            self.register_buffer("mean_z", torch.zeros(d))
+            self.register_buffer("covariance_yy", torch.eye(k))
+            self.register_buffer("covariance_yz", torch.zeros(k, d))
+            self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, z: Tensor, y_hat: Tensor) -> Tensor:
+        """Return the latent that the decoder gets, (N, D), from z (N, D) and ŷ (N, K)."""
+        if self.residual:
+            if self.training:
+                self._update(z.detach(), y_hat)
+            level = self.ridge * self.covariance_yy.diagonal().mean()
+            eye = torch.eye(y_hat.shape[1], dtype=y_hat.dtype, device=y_hat.device)
+            slopes = torch.linalg.solve(self.covariance_yy + level * eye, self.covariance_yz)
+            z = z - (y_hat - self.mean_y) @ slopes  # (N, K) @ (K, D)
+        standard: Tensor = self.standardise(z)
+        return standard
+
+    @torch.no_grad()
+    def _update(self, z: Tensor, y_hat: Tensor) -> None:
+        """Take a batch into the averages; the first batches count in full."""
+        seen = int(self.seen)
+        share = 1 - min(self.decay, seen / (seen + 1))
+        self.mean_y.lerp_(y_hat.mean(dim=0), share)
+        self.mean_z.lerp_(z.mean(dim=0), share)
+        centered = y_hat - self.mean_y
+        self.covariance_yy.lerp_(centered.T @ centered / len(z), share)
+        self.covariance_yz.lerp_(centered.T @ (z - self.mean_z) / len(z), share)
+        self.seen += 1
+
+
+def default_depth(image_size: int) -> int:
+    """Return how many halvings leave a grid of about 4 (7 for 28 px).
+
+    Raises:
+        ValueError: If the side is none that the networks are built for.
+    """
+    depths = {28: 2, 32: 3, 64: 4, 128: 5}
+    if image_size not in depths:
+        raise ValueError(f"image_size {image_size} is none of {sorted(depths)}")
+    return depths[image_size]
+
+
+def _halvings(spec: ModelSpec) -> tuple[list[int], int]:
+    """Return the width of each level and the side of the last grid."""
+    if spec.image_size % 2**spec.depth:
+        raise ValueError(f"depth {spec.depth} does not divide image_size {spec.image_size}")
+    widths = [min(spec.width * 2**level, spec.width * 8) for level in range(spec.depth)]
+    return widths, spec.image_size // 2**spec.depth
+
+
+def _down(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.LeakyReLU(_SLOPE, inplace=True),
+    )
+
+
+class ConvTower(nn.Module):
+    """Strided convolutions into one linear layer."""
+
+    def __init__(self, spec: ModelSpec, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        widths, side = _halvings(spec)
+        self.convs = nn.Sequential(
+            *(_down(c, o) for c, o in zip([spec.channels, *widths], widths, strict=False))
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(widths[-1] * side * side, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs) from images (N, C, H, W)."""
+        out: Tensor = self.out(self.dropout(self.convs(x).flatten(1)))
+        return out
+
+
+class SharedEncoder(nn.Module):
+    """One tower whose output is split into a and z, as in Figure 1."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.sizes = [spec.num_targets, spec.latent_dim]
+        self.tower = _tower(spec, sum(self.sizes), spec.dropout)
+
+    def forward(self, x: Tensor) -> Codes:
+        """Return logits (N, K) and z (N, D) of images (N, C, H, W)."""
+        return Codes(*self.tower(x).split(self.sizes, dim=1))
+
+
+class SeparateEncoder(nn.Module):
+    """A tower for a and a tower for z, of the same shape, as in the authors' later code."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.to_logits = _tower(spec, spec.num_targets, spec.dropout)
+        self.to_z = _tower(spec, spec.latent_dim, 0.0)
+
+    def forward(self, x: Tensor) -> Codes:
+        """Return logits (N, K) and z (N, D) of images (N, C, H, W)."""
+        return Codes(self.to_logits(x), self.to_z(x))
+
+
+class TargetBias(nn.Module):
+    """ŷ joined to a layer as constant maps.
+
+    A convolution over a map that is constant adds the same number everywhere but at the
+    border, so a linear layer from ŷ to a bias per channel does the same for far less.
+    """
+
+    def __init__(self, num_targets: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_targets, channels, bias=False)
+
+    def forward(self, h: Tensor, y_hat: Tensor) -> Tensor:
+        """Return ``h`` (N, F, H, W) with a bias per picture and channel from ŷ (N, K)."""
+        bias: Tensor = self.linear(y_hat)
+        return h + bias[:, :, None, None]  # (N, F, 1, 1)
+
+
+class ConvDecoder(nn.Module):
+    """A linear layer from (ŷ, z) and transposed convolutions, ŷ joined at each or only there."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        widths, side = _halvings(spec)
+        outs = [*widths[-2::-1], spec.channels]
+        self.takes_y = spec.kind is not ModelKind.AE
+        self.y_everywhere = self.takes_y and spec.inject is Inject.ALL
+        self.grid = (widths[-1], side, side)
+        joined = spec.latent_dim + (spec.num_targets if self.takes_y else 0)
+        self.from_codes = nn.Linear(joined, widths[-1] * side * side, bias=False)
+        self.first_norm = nn.BatchNorm2d(widths[-1])
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(c, o, 4, stride=2, padding=1, bias=o == spec.channels)
+            for c, o in zip([widths[-1], *outs], outs, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[:-1])
+        biased = outs if self.y_everywhere else []
+        self.biases = nn.ModuleList(TargetBias(spec.num_targets, o) for o in biased)
+        self.squash = nn.Sigmoid() if spec.channels == 1 else nn.Tanh()
+
+    def forward(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        """Return images (N, C, H, W) from ŷ (N, K) and z (N, D)."""
+        codes = torch.cat([z, y_hat], dim=1) if self.takes_y else z  # (N, D + K)
+        h = self.from_codes(codes).unflatten(1, self.grid)  # (N, F, h, w)
+        h = h.contiguous(memory_format=torch.channels_last)
+        h = F.leaky_relu(self.first_norm(h), _SLOPE, inplace=True)
+        for level, up in enumerate(self.ups):
+            h = up(h)  # (N, F / 2, 2h, 2w)
+            if self.y_everywhere:
+                h = self.biases[level](h, y_hat)
+            if level < len(self.norms):
+                h = F.leaky_relu(self.norms[level](h), _SLOPE, inplace=True)
+        x_hat: Tensor = self.squash(h.float())
+        return x_hat
+
+
+class CdnetTower(nn.Module):
+    """One encoder of the authors' later code: convolutions, two hidden layers, one output.
+
+    The dimensions are those of CDNet (arXiv 2001.08572): 28 px: 32-64, 1000; 64 px:
+    64-128-256, 4000-2000.
+    """
+
+    def __init__(self, spec: ModelSpec, outputs: int) -> None:
+        super().__init__()
+        widths, hidden, side = _cdnet_sizes(spec)
+        self.convs = nn.Sequential(
+            *(_down(c, o) for c, o in zip([spec.channels, *widths], widths, strict=False))
+        )
+        sizes = [widths[-1] * side * side, *hidden]
+        layers: list[nn.Module] = []
+        for size, out in zip(sizes, hidden, strict=False):
+            layers += [nn.Linear(size, out), nn.LeakyReLU(_SLOPE, inplace=True), nn.Dropout(0.5)]
+        self.hidden = nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs) from images (N, C, H, W)."""
+        out: Tensor = self.hidden(self.convs(x).flatten(1))
+        return out
+
+
+def _tower(spec: ModelSpec, outputs: int, dropout: float) -> nn.Module:
+    if spec.arch is Arch.CDNET:
+        return CdnetTower(spec, outputs)
+    return ConvTower(spec, outputs, dropout)
+
+
+def _cdnet_sizes(spec: ModelSpec) -> tuple[list[int], list[int], int]:
+    match spec.image_size:
+        case 28:
+            return [32, 64], [1000], 7
+        case 64:
+            return [64, 128, 256], [4000, 2000], 8
+    raise ValueError(f"arch cdnet has dimensions for 28 and 64 px, not for {spec.image_size}")
+
+
+class CdnetDecoder(nn.Module):
+    """The towers in reverse, ŷ joined to the input of every layer or of the first."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        widths, hidden, side = _cdnet_sizes(spec)
+        self.takes_y = spec.kind is not ModelKind.AE
+        self.y_everywhere = self.takes_y and spec.inject is Inject.ALL
+        extra = spec.num_targets if self.takes_y else 0
+        later = spec.num_targets if self.y_everywhere else 0
+        sizes = [*hidden[::-1], widths[-1] * side * side]
+        ins = [spec.latent_dim + extra, *(size + later for size in sizes)]
+        self.linears = nn.ModuleList(nn.Linear(i, o) for i, o in zip(ins, sizes, strict=False))
+        self.linear_norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes)
+        self.grid = (widths[-1], side, side)
+        outs = [*widths[-2::-1], spec.channels]
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(c + later, o, 4, stride=2, padding=1)
+            for c, o in zip([widths[-1], *outs], outs, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[:-1])
+        self.squash = nn.Sigmoid() if spec.channels == 1 else nn.Tanh()
+
+    def forward(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        """Return images (N, C, H, W) from ŷ (N, K) and z (N, D)."""
+        h = z
+        for level, (linear, norm) in enumerate(zip(self.linears, self.linear_norms, strict=True)):
+            joined = self.takes_y if level == 0 else self.y_everywhere
+            h = torch.cat([h, y_hat], dim=1) if joined else h  # (N, size + K)
+            h = F.relu(norm(linear(h)), inplace=True)
+        h = h.unflatten(1, self.grid)  # (N, F, h, w)
+        for level, up in enumerate(self.ups):
+            if self.y_everywhere:
+                maps = y_hat.to(h.dtype)[:, :, None, None].expand(-1, -1, *h.shape[2:])
+                h = torch.cat([h, maps], dim=1)  # (N, F + K, h, w)
+            h = up(h)
+            if level < len(self.norms):
+                h = F.relu(self.norms[level](h), inplace=True)
+        x_hat: Tensor = self.squash(h.float())
+        return x_hat
