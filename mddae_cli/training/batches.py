@@ -1,0 +1,89 @@
+"""Batches straight from the uint8 table: an index, a flip, a cast.
+
+Axes: N batch, H, W image side, C channels, K classes or attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mddae_cli.config import TrainConfig
+from mddae_cli.data.table import Table
+from mddae_cli.runtime import generator
+
+
+def to_model_range(
+    pixels: np.ndarray, value_range: tuple[float, float], device: torch.device
+) -> Tensor:
+    """Return uint8 pixels as the model's input.
+
+    Args:
+        pixels: uint8, shape (N, H, W, C).
+        value_range: What 0 and 255 become.
+        device: Where the result shall be.
+
+    Returns:
+        float32, shape (N, C, H, W), in channels-last order.
+    """
+    low, high = value_range
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
+    return x.permute(0, 3, 1, 2).float().mul_((high - low) / 255.0).add_(low)
+
+
+def to_unit_range(x: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """Return images of the model's range in [0, 1], float32, same shape."""
+    low, high = value_range
+    return (x.float() - low) / (high - low)
+
+
+class Batches:
+    """The training part in an order that depends on seed and epoch alone.
+
+    Args:
+        table: The data set.
+        config: Batch size, seed, and augmentation.
+        device: Where batches go.
+    """
+
+    def __init__(self, table: Table, config: TrainConfig, device: torch.device) -> None:
+        self.table, self.config, self.device = table, config, device
+        self.rows = table.splits["train"]
+        self.batch_size = min(config.batch_size, len(self.rows))
+
+    def __len__(self) -> int:
+        """Return the number of steps in an epoch; a last, smaller batch is dropped."""
+        return len(self.rows) // self.batch_size
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) of each step of an epoch from ``first_step`` on.
+
+        Yields:
+            ``x`` (N, C, H, W) in the model's range and ``y`` (N, K), float32.
+        """
+        order = torch.randperm(
+            len(self.rows), generator=generator(self.config.seed, "shuffle", epoch)
+        ).numpy()
+        for step in range(first_step, len(self)):
+            picked = self.rows[order[step * self.batch_size : (step + 1) * self.batch_size]]
+            pixels = self._augment(self.table.images[picked], epoch * len(self) + step)
+            x = to_model_range(pixels, self.table.preprocess.value_range, self.device)
+            yield x, torch.from_numpy(self.table.labels[picked]).to(self.device).float()
+
+    def _augment(self, pixels: np.ndarray, step: int) -> np.ndarray:
+        """Return the batch with some pictures mirrored and all of them moved by some pixels."""
+        rng = generator(self.config.seed, "augment", step)
+        if self.config.flip:
+            mirrored = (torch.rand(len(pixels), generator=rng) < 0.5).numpy()
+            pixels[mirrored] = pixels[mirrored, :, ::-1]
+        if self.config.shift:
+            reach = self.config.shift
+            top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
+            side = pixels.shape[1]
+            edges = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+            pixels = np.pad(pixels, edges, mode="edge")
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels

@@ -1,0 +1,265 @@
+"""The training loop: steps, epochs, the best and the newest checkpoint, resuming.
+
+Every random draw depends on seed, purpose and step alone, so a run that is resumed from any
+saved step ends with the same bytes as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mddae_cli import checkpoint, runtime
+from mddae_cli.config import TrainConfig
+from mddae_cli.data.table import Table
+from mddae_cli.errors import DivergedError, InterruptedRun
+from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
+from mddae_cli.model import AutoEncoder
+from mddae_cli.reporting import Reporter
+from mddae_cli.training.batches import Batches
+from mddae_cli.training.objective import Objective, StepLosses
+from mddae_cli.training.runfolder import RunFolder
+from mddae_cli.training.samples import SampleSheet
+from mddae_cli.training.schedule import Position, Timetable, learning_rate
+from mddae_cli.training.validation import Validator
+
+_LOSSES = StepLosses._fields
+_NET, _AVERAGE, _OBJECTIVE, _OPTIMISER, _SUMS = (
+    "net.",
+    "average.",
+    "objective.",
+    "optimiser.",
+    "sums",
+)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run leaves: its folder, the best model in it, and that model's figures."""
+
+    run: Path
+    model_file: Path
+    epochs: int
+    figures: dict[str, float]
+
+
+class Trainer:
+    """One run from its first or a saved step to its end.
+
+    Args:
+        config: The options.
+        table: The data set they name.
+        header: What the checkpoints will say.
+        run: The run folder.
+        reporter: Told about every step and epoch.
+        stop: Asked after each step; True saves and ends the run.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        table: Table,
+        header: Header,
+        run: RunFolder,
+        reporter: Reporter,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.config, self.header, self.run = config, header, run
+        self.reporter, self.stop = reporter, stop
+        self.device = runtime.pick_device(config.device)
+        self.autocast = runtime.pick_autocast(config.precision, self.device)
+        torch.manual_seed(runtime.derive_seed(config.seed, "initialise"))
+        net = AutoEncoder(header.model)
+        self.net = net.to(self.device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.objective = Objective(config, header).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(),
+            lr=config.lr,
+            betas=(config.adam_beta1, config.adam_beta2),
+            weight_decay=config.weight_decay,
+        )
+        self.batches = Batches(table, config, self.device)
+        self.validator = Validator(table, header, self.device)
+        self.samples = SampleSheet(table, header, self.device)
+        self.timetable = Timetable(config, len(self.batches))
+        self.position = Position()
+        self.sums = torch.zeros(len(_LOSSES), dtype=torch.float64)
+
+    def fit(self) -> TrainResult:
+        """Run to the end and return what it left.
+
+        Raises:
+            InterruptedRun: After saving, when ``stop`` turned true.
+            DivergedError: If a loss became NaN or infinite; the best checkpoint stays.
+        """
+        total = self.timetable.total_steps * self.batches.batch_size
+        self.reporter.started("train", total, "image")
+        self.reporter.advanced(self.position.step * self.batches.batch_size, {})
+        while not self.timetable.is_over(self.position):
+            self._epoch()
+        self.reporter.finished()
+        best = read_header(self.run.path)
+        epochs = -(-self.position.step // len(self.batches))
+        return TrainResult(self.run.path, self.run.path / MODEL_FILE, epochs, best.figures)
+
+    def _epoch(self) -> None:
+        """Train the rest of the epoch that the position is in, measure it, save it."""
+        epoch, done = divmod(self.position.step, len(self.batches))
+        learns_target, stopping = self.timetable.learns_target(self.position), False
+        self._prepare(learns_target)
+        start, before, first = time.monotonic(), self.position.elapsed_s, self.position.step
+        for x, y in self.batches.epoch(epoch, done):
+            self._step(x, y, learns_target)
+            self.position.step += 1
+            self.position.elapsed_s = before + time.monotonic() - start
+            if learns_target:
+                self.position.y_elapsed_s = self.position.elapsed_s
+            stopping = self.stop()
+            if stopping or self.timetable.is_over(self.position):
+                break
+        over = self.timetable.is_over(self.position)
+        if stopping and not over and self.position.step % len(self.batches):
+            self._save_state()
+            raise self._interrupted()
+        seconds = max(self.position.elapsed_s - before, 1e-9)
+        images = (self.position.step - first) * self.batches.batch_size
+        self._close_epoch(epoch, images / seconds, learns_target)
+        if stopping and not over:
+            raise self._interrupted()
+
+    def _interrupted(self) -> InterruptedRun:
+        return InterruptedRun(f"stopped after step {self.position.step} and saved.")
+
+    def _prepare(self, learns_target: bool) -> None:
+        """Set the networks' modes; after its own epochs ŷ keeps its averaged weights, frozen."""
+        self.net.train()
+        if not self.config.y_epochs or learns_target:
+            return
+        tower = self.net.target_tower
+        if self.position.step == self.timetable.y_steps:
+            tower.load_state_dict(self.average.target_tower.state_dict())
+        tower.requires_grad_(False).eval()
+
+    def _step(self, x: Tensor, y: Tensor, learns_target: bool) -> None:
+        progress, step = self.timetable.progress(self.position), self.position.step
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, progress)
+        torch.manual_seed(runtime.derive_seed(self.config.seed, "dropout", step))
+        if learns_target:
+            losses = self.objective.learn_target(self.net, x, y, self.autocast)
+        else:
+            losses = self.objective(
+                self.net,
+                x,
+                y,
+                progress=progress,
+                rng=runtime.generator(self.config.seed, "change", step),
+                autocast=self.autocast,
+            )
+        values = torch.stack([term.detach().double() for term in losses]).cpu()
+        self._check_finite(values)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        self.optimiser.step()
+        self._follow(step)
+        self.sums += values
+        shown: dict[str, float | int] = dict(zip(_LOSSES, values.tolist(), strict=True))
+        shown["epoch"] = step // len(self.batches) + 1
+        shown["step"] = step + 1
+        self.reporter.advanced(len(x), shown)
+
+    def _check_finite(self, values: Tensor) -> None:
+        if bool(values.isfinite().all()):
+            return
+        bad = [name for name, value in zip(_LOSSES, values, strict=True) if not value.isfinite()]
+        kept = "the best checkpoint so far stays" if self.run.has_model() else "nothing was saved"
+        raise DivergedError(
+            f"loss {bad[-1]!r} became NaN or infinite at step {self.position.step}; {kept}. "
+            "Try a smaller --lr or --gamma."
+        )
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the averaged weights toward the newest ones, fast at first."""
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(_floats(self.average), _floats(self.net), 1 - decay)
+
+    def _close_epoch(self, epoch: int, images_per_s: float, learns_target: bool) -> None:
+        steps = max(1, self.position.step - epoch * len(self.batches))
+        figures = dict(zip(_LOSSES, (self.sums / steps).tolist(), strict=True))
+        self.sums.zero_()
+        if learns_target:
+            figures |= self.validator.measure_target(self.average)
+        else:
+            figures |= self.validator.measure(self.average)
+            self._keep_if_best(epoch + 1, figures)
+            self.samples.write(self.average, self.run.sample_file(epoch + 1))
+        self._save_state()
+        row = {
+            "epoch": epoch + 1,
+            "step": self.position.step,
+            "elapsed_s": round(self.position.elapsed_s, 3),
+            "images_per_s": round(images_per_s, 1),
+        }
+        self.run.append_metrics(row | figures)
+        self.reporter.measured(row | figures)
+
+    def _keep_if_best(self, epoch: int, figures: dict[str, float]) -> None:
+        figures["val_loss"] = self._validation_loss(figures)
+        if figures["val_loss"] < self.position.best_loss:
+            self.position.best_loss = figures["val_loss"]
+            best = self.header.with_figures({"epoch": epoch} | figures)
+            checkpoint.save(self.run.path / MODEL_FILE, self.average, best)
+
+    def _validation_loss(self, figures: dict[str, float]) -> float:
+        """Return what decides which epoch is best: error plus leak above chance.
+
+        Reconstruction alone would prefer the first epochs, while γ is still small and ŷ ignored.
+        """
+        leak = max(figures["leak_auroc"] - 0.5, 0.0) if self.config.gamma else 0.0
+        return figures["val_rmse"] * (1 + leak)
+
+    def _save_state(self) -> None:
+        optimiser = self.optimiser.state_dict()
+        tensors = {_SUMS: self.sums}
+        for prefix, module in self._modules().items():
+            tensors |= {prefix + name: value for name, value in module.state_dict().items()}
+        for index, state in optimiser["state"].items():
+            tensors |= {f"{_OPTIMISER}{index}.{name}": value for name, value in state.items()}
+        checkpoint.save_state(self.run.path / LAST_FILE, tensors, vars(self.position))
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {_NET: self.net, _AVERAGE: self.average, _OBJECTIVE: self.objective}
+
+    def restore(self) -> None:
+        """Continue from the run folder's newest state.
+
+        Raises:
+            ModelError: If there is none, or it is damaged.
+        """
+        tensors, facts = checkpoint.load_state(self.run.path / LAST_FILE)
+        for prefix, module in self._modules().items():
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            module.load_state_dict(own)
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(_OPTIMISER):
+                index, name = key.removeprefix(_OPTIMISER).split(".", 1)
+                state.setdefault(int(index), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.sums = tensors[_SUMS]
+        self.position = Position(**facts)
+        self.run.drop_metrics_after(self.position.step)
+
+
+def _floats(net: torch.nn.Module) -> list[Tensor]:
+    """Return the weights and running statistics of a network."""
+    return [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]

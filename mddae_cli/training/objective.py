@@ -1,0 +1,215 @@
+"""The total loss of equation 1, and the consistency of changed soft targets.
+
+Axes: N batch, C channels, H, W image side, K classes or attributes, D latent size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mddae_cli import losses
+from mddae_cli.config import ModelKind, TargetKind, Targets, TrainConfig, YMovedBy
+from mddae_cli.header import Header
+from mddae_cli.model import AutoEncoder
+
+# Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
+_ABSENT, _PRESENT = (-0.5, 0.1), (0.9, 2.0)
+
+
+class StepLosses(NamedTuple):
+    """The terms of one step, scalar tensors; ``total`` is their weighted sum (equation 1)."""
+
+    total: Tensor
+    rec: Tensor
+    dis: Tensor
+    dec: Tensor
+    cycle: Tensor
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Pass gradients through ``module`` without collecting any for its weights.
+
+    Its batch normalisation uses and keeps the running statistics meanwhile.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        for part, training in modes:
+            part.training = training
+
+
+class Objective(nn.Module):
+    """What a training step minimises.
+
+    Args:
+        config: Weights and estimators.
+        header: The model that is trained: target kind, value range, SSIM variant.
+    """
+
+    def __init__(self, config: TrainConfig, header: Header) -> None:
+        super().__init__()
+        self.config, self.header = config, header
+        self.kind = header.model.target_kind
+        self.decorrelation = losses.Decorrelation(
+            config.reg,
+            header.model.num_targets,
+            header.model.latent_dim,
+            memory=config.reg_memory,
+            white=config.white,
+        )
+
+    def gamma(self, progress: float) -> float:
+        """Return the weight of the decorrelation loss at a share of the run in [0, 1]."""
+        return self.config.gamma * self.ramp(progress)
+
+    def ramp(self, progress: float) -> float:
+        """Return the share of their full weights that decorrelation and consistency have."""
+        return min(1.0, progress / self.config.gamma_ramp) if self.config.gamma_ramp else 1.0
+
+    def forward(
+        self,
+        net: AutoEncoder,
+        x: Tensor,
+        y: Tensor,
+        *,
+        progress: float,
+        rng: torch.Generator,
+        autocast: torch.dtype | None = None,
+    ) -> StepLosses:
+        """Return the losses of a batch.
+
+        Args:
+            net: The model, in training mode.
+            x: Images, shape (N, C, H, W), in the model's range.
+            y: Labels, shape (N, K), 0 or 1.
+            progress: Share of the run that is over, for the ramp of γ.
+            rng: Draws the changed soft targets.
+            autocast: The networks' arithmetic, None for float32.
+        """
+        config = self.config
+        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+            logits, z = net.encode(x)
+            y_hat = net.soft_target(logits)
+            x_hat = net.decode(self._decoder_target(y_hat, y), z)
+        rec = self.reconstruction(x, x_hat)
+        zero = rec.new_zeros(())
+        if config.model is ModelKind.AE:
+            return StepLosses(rec, rec, zero, zero, zero)
+        dis = losses.discriminative(logits, y, self.kind)
+        dec = self.decorrelation(self._regulariser_target(y_hat), z)
+        total = rec + config.beta * dis + self.gamma(progress) * dec
+        cycle = zero
+        if config.cycle:
+            with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+                cycle = self.cycle(net, y_hat.detach(), z, rng)
+            total = total + config.cycle * self.ramp(progress) * cycle
+        return StepLosses(total, rec, dis, dec, cycle)
+
+    def learn_target(
+        self, net: AutoEncoder, x: Tensor, y: Tensor, autocast: torch.dtype | None = None
+    ) -> StepLosses:
+        """Return the discriminative loss alone, for the epochs in which only ŷ is learnt."""
+        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+            logits = net.target_tower(x)
+        dis = losses.discriminative(logits.float(), y, self.kind)
+        zero = dis.new_zeros(())
+        return StepLosses(dis, zero, dis, zero, zero)
+
+    def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Return equation 7 for images (N, C, H, W) in the model's range."""
+        return losses.reconstruction(
+            x,
+            x_hat,
+            alpha=self.config.alpha,
+            reduction=self.config.reduction,
+            spec=self.header.ssim,
+            value_range=self.header.preprocess.value_range,
+        )
+
+    def _decoder_target(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        if self.config.targets is Targets.DISCRETE:
+            return y
+        moved = self.config.y_moved_by in (YMovedBy.ALL, YMovedBy.DIS_REC)
+        return y_hat if moved else y_hat.detach()
+
+    def _regulariser_target(self, y_hat: Tensor) -> Tensor:
+        moved = self.config.y_moved_by in (YMovedBy.ALL, YMovedBy.DIS_DEC)
+        return y_hat if moved else y_hat.detach()
+
+    def cycle(self, net: AutoEncoder, y_hat: Tensor, z: Tensor, rng: torch.Generator) -> Tensor:
+        """Return how far re-encoding an edited picture is from the edit (not in the paper).
+
+        One entry of ŷ is changed, the picture decoded and encoded again by the encoder as it
+        stands: the changed entry must be seen, all others and z must be as they were. Only the
+        decoder learns from it, so that the encoder cannot agree on a secret sign.
+
+        Args:
+            net: The model.
+            y_hat: Soft targets, shape (N, K), without gradient.
+            z: Latents, shape (N, D).
+            rng: Draws the change.
+
+        Returns:
+            Scalar tensor in nats.
+        """
+        count = max(1, int(self.config.cycle_share * y_hat.shape[0]))
+        y_hat, z = y_hat[:count], z[:count].detach()
+        if self.kind is TargetKind.CLASSES:
+            changed, wanted, picked = _swap_classes(y_hat, rng)
+        else:
+            changed, wanted, picked = _change_attribute(y_hat, rng)
+        x_edit = net.decode(changed, z)
+        with frozen(net.encoder), frozen(net.z_norm):
+            logits, z_again = net.encode(x_edit)
+        if self.kind is TargetKind.CLASSES:
+            seen = F.cross_entropy(logits, wanted)
+            kept = logits.new_zeros(())
+        else:
+            each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")  # (N, K)
+            floor = F.binary_cross_entropy(wanted, wanted, reduction="none")
+            seen = each[picked].mean()
+            kept = (each - floor)[~picked].mean()
+        return seen + self.config.cycle_keep * (kept + (z_again - z).square().mean())
+
+
+def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ŷ with its largest entry and a random other exchanged, and the wanted labels."""
+    n, k = y_hat.shape
+    rows = torch.arange(n, device=y_hat.device)
+    now = y_hat.argmax(dim=1)
+    other = (now + torch.randint(1, k, (n,), generator=rng).to(now.device)) % k
+    changed = y_hat.clone()
+    changed[rows, now], changed[rows, other] = y_hat[rows, other], y_hat[rows, now]
+    wanted = F.one_hot(other, k).to(y_hat.dtype)
+    return changed, wanted, wanted.bool()
+
+
+def _change_attribute(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ŷ with one attribute each turned over, the wanted ŷ, and which entries those are."""
+    n, k = y_hat.shape
+    attribute = torch.randint(k, (n,), generator=rng).to(y_hat.device)
+    share = torch.rand(n, generator=rng).to(y_hat.device)
+    rows = torch.arange(n, device=y_hat.device)
+    present = y_hat[rows, attribute] > 0.5
+    absent_value = _ABSENT[0] + share * (_ABSENT[1] - _ABSENT[0])
+    present_value = _PRESENT[0] + share * (_PRESENT[1] - _PRESENT[0])
+    changed, wanted = y_hat.clone(), y_hat.clone()
+    changed[rows, attribute] = torch.where(present, absent_value, present_value)
+    wanted[rows, attribute] = (~present).to(y_hat.dtype)
+    picked = torch.zeros_like(y_hat, dtype=torch.bool)
+    picked[rows, attribute] = True
+    return changed, wanted, picked

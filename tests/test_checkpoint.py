@@ -1,0 +1,173 @@
+"""Checkpoints: whole, self-describing, and refused with a reason when they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from mddae_cli import checkpoint
+from mddae_cli.errors import ModelError
+from mddae_cli.header import METADATA_KEY, Header, read_header
+from mddae_cli.model import AutoEncoder
+
+
+@pytest.fixture
+def saved(tmp_path: Path, tiny_header: Header) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, AutoEncoder(tiny_header.model), tiny_header)
+    return path
+
+
+def rewrite(path: Path, header: Header, change: dict[str, torch.Tensor | None]) -> None:
+    tensors = safetensors.torch.load_file(path) | change
+    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    safetensors.torch.save_file(kept, path, {METADATA_KEY: header.to_json()})
+
+
+def test_load_gives_back_weights_and_header(saved: Path, tiny_header: Header) -> None:
+    torch.manual_seed(0)
+    original = AutoEncoder(tiny_header.model).eval()
+    loaded = checkpoint.load(saved)
+    assert loaded.header == tiny_header
+    x = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.net(x).x_hat, original(x).x_hat, atol=1e-6, rtol=1e-5)
+
+
+def test_channels_last_weights_are_saved_as_the_same_bytes(
+    saved: Path, tmp_path: Path, tiny_header: Header
+) -> None:
+    torch.manual_seed(0)
+    net = AutoEncoder(tiny_header.model).to(memory_format=torch.channels_last)
+    checkpoint.save(tmp_path / "other.safetensors", net, tiny_header)
+    assert (tmp_path / "other.safetensors").read_bytes() == saved.read_bytes()
+
+
+def test_saved_file_has_the_rights_of_the_umask(tmp_path: Path, tiny_header: Header) -> None:
+    before = os.umask(0o027)
+    try:
+        checkpoint.save(tmp_path / "m.safetensors", AutoEncoder(tiny_header.model), tiny_header)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o640
+
+
+def test_load_refuses_a_newer_format_version(saved: Path, tiny_header: Header) -> None:
+    rewrite(saved, dataclasses.replace(tiny_header, format_version=99), {})
+    with pytest.raises(ModelError, match=r"format version 99.*Upgrade"):
+        checkpoint.load(saved)
+
+
+def test_load_refuses_missing_extra_misshapen_and_infinite_weights(
+    saved: Path, tiny_header: Header
+) -> None:
+    name = "encoder.to_z.out.bias"
+    whole = saved.read_bytes()
+    for tensor, message in (
+        (None, "lacks the weights"),
+        (torch.zeros(5), "shape"),
+        (torch.full((4,), float("nan")), "not finite"),
+    ):
+        saved.write_bytes(whole)
+        rewrite(saved, tiny_header, {name: tensor})
+        with pytest.raises(ModelError, match=message):
+            checkpoint.load(saved)
+    saved.write_bytes(whole)
+    rewrite(saved, tiny_header, {"surplus": torch.zeros(1)})
+    with pytest.raises(ModelError, match="do not belong"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, 5000])
+def test_truncated_file_is_refused(saved: Path, length: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:length])
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        checkpoint.load(saved)
+
+
+def test_header_that_claims_a_huge_length_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", 2**40) + b"{}")
+    with pytest.raises(ModelError, match="no safetensors file"):
+        read_header(path)
+
+
+def test_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="not written by mddae"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("model", "latent_dim", -1),
+        ("model", "latent_dim", 10**9),
+        ("model", "kind", "evil"),
+        ("model", "num_targets", 3),
+        ("preprocess", "value_range", [0]),
+    ],
+)
+def test_damaged_header_is_refused_with_its_reason(
+    saved: Path, tiny_header: Header, part: str, key: str, value: object
+) -> None:
+    raw = json.loads(tiny_header.to_json())
+    raw[part][key] = value
+    tensors = safetensors.torch.load_file(saved)
+    safetensors.torch.save_file(tensors, saved, {METADATA_KEY: json.dumps(raw)})
+    with pytest.raises(ModelError, match="damaged header"):
+        checkpoint.load(saved)
+
+
+def test_pickle_is_never_executed(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (trap,))
+
+    path = tmp_path / "m.safetensors"
+    torch.save({"x": Hostile()}, path)
+    with pytest.raises(ModelError):
+        checkpoint.load(path)
+    assert not trap.exists()
+
+
+def test_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        checkpoint.load(tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match=r"folder without model\.safetensors"):
+        checkpoint.load(tmp_path)
+
+
+def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(3), "b": torch.rand(2, 2).double()}
+    checkpoint.save_state(tmp_path / "s.safetensors", tensors, {"step": 7, "loss": 0.5})
+    again, facts = checkpoint.load_state(tmp_path / "s.safetensors")
+    assert facts == {"step": 7, "loss": 0.5}
+    assert all(torch.equal(again[k], v) for k, v in tensors.items())
+
+
+def test_failed_write_keeps_what_was_there(
+    saved: Path, tiny_header: Header, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(saved, AutoEncoder(tiny_header.model), tiny_header)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]

@@ -1,0 +1,84 @@
+"""Equation 1: which losses move which weights, the ramp, and the consistency of edits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from mddae_cli.config import TargetKind, make_config
+from mddae_cli.header import Header
+from mddae_cli.model import AutoEncoder
+from mddae_cli.training.objective import Objective, frozen
+
+
+def step(header: Header, **changes: Any) -> tuple[AutoEncoder, Any]:
+    torch.manual_seed(0)
+    net = AutoEncoder(header.model)
+    config = make_config("digits", **({"gamma_ramp": 0.0} | changes))
+    x = torch.rand(8, header.model.channels, 28, 28)
+    y = torch.eye(header.model.num_targets)[torch.arange(8) % header.model.num_targets]
+    rng = torch.Generator().manual_seed(1)
+    losses = Objective(config, header)(net, x, y, progress=1.0, rng=rng)
+    return net, losses
+
+
+@pytest.mark.parametrize(
+    ("moved_by", "rec_moves", "dec_moves"),
+    [
+        ("dis", False, False),
+        ("dis+rec", True, False),
+        ("dis+dec", False, True),
+        ("all", True, True),
+    ],
+)
+def test_only_the_named_losses_move_the_soft_target(
+    tiny_header: Header, moved_by: str, rec_moves: bool, dec_moves: bool
+) -> None:
+    for term, moves in (("rec", rec_moves), ("dec", dec_moves)):
+        net, losses = step(tiny_header, y_moved_by=moved_by)
+        getattr(losses, term).backward()
+        grad = net.encoder.to_logits.out.weight.grad
+        assert (grad is not None and bool(grad.abs().sum() > 0)) is moves
+
+
+def test_total_is_the_weighted_sum_of_equation_1(tiny_header: Header) -> None:
+    _, losses = step(tiny_header, beta=2.0, gamma=3.0, cycle=0.5)
+    total = losses.rec + 2.0 * losses.dis + 3.0 * losses.dec + 0.5 * losses.cycle
+    torch.testing.assert_close(losses.total, total)
+
+
+def test_gamma_rises_along_its_ramp(tiny_header: Header) -> None:
+    objective = Objective(make_config("digits", gamma=4.0, gamma_ramp=0.2), tiny_header)
+    assert [objective.gamma(p) for p in (0.0, 0.1, 0.2, 1.0)] == [0.0, 2.0, 4.0, 4.0]
+
+
+def test_consistency_teaches_the_decoder_and_not_the_encoder(tiny_header: Header) -> None:
+    net, losses = step(tiny_header, cycle=1.0)
+    losses.cycle.backward()
+    assert all(p.grad is None for p in net.encoder.parameters())
+    assert net.decoder.from_codes.weight.grad.abs().sum() > 0
+
+
+def test_consistency_works_for_attributes(tiny_header: Header) -> None:
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    net, losses = step(replace(tiny_header, model=model), cycle=1.0)
+    losses.cycle.backward()
+    assert net.decoder.from_codes.weight.grad.isfinite().all()
+    assert float(losses.cycle.detach()) > 0
+
+
+def test_frozen_module_passes_gradients_and_keeps_its_statistics() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).train()
+    before = module[1].running_mean.clone()
+    x = torch.randn(5, 3, requires_grad=True)
+    with frozen(module):
+        out = module(x)
+    out.square().sum().backward()
+    assert x.grad is not None
+    assert module[0].weight.grad is None
+    assert module.training
+    assert module[0].weight.requires_grad
+    torch.testing.assert_close(module[1].running_mean, before)

@@ -1,0 +1,246 @@
+"""Runs: what they write, how they stop, and that they go on as if they had not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mddae_cli import checkpoint
+from mddae_cli.config import TrainConfig, make_config
+from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
+from mddae_cli.header import read_header
+from mddae_cli.training import resume, train
+from mddae_cli.training.objective import Objective, StepLosses
+
+SMALL: dict[str, Any] = {
+    "y_epochs": 1,
+    "epochs": 2,
+    "width": 4,
+    "limit": 400,
+    "batch_size": 50,
+    "threads": 1,
+}
+
+
+def small_config(**changes: Any) -> TrainConfig:
+    values = SMALL | changes
+    if "preset" in changes:
+        del values["y_epochs"]
+    return make_config("digits", **values)
+
+
+def stop_at(step: int) -> Callable[[], bool]:
+    calls = iter(range(1, 10**6))
+    return lambda: next(calls) == step
+
+
+def run_bytes(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(small_config(cycle=0.1, reg_memory=60), run)
+    return run
+
+
+def test_train_writes_the_run_folder(whole_run: Path) -> None:
+    names = {path.relative_to(whole_run).as_posix() for path in whole_run.rglob("*.*")}
+    assert names == {
+        "config.json",
+        "model.safetensors",
+        "last.safetensors",
+        "metrics.jsonl",
+        "samples/epoch-002.png",
+        "samples/epoch-003.png",
+    }
+    rows = [json.loads(line) for line in (whole_run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    wanted = {
+        "rec",
+        "dis",
+        "dec",
+        "cycle",
+        "val_rmse",
+        "y_accuracy",
+        "dcor2",
+        "z_std",
+        "leak_auroc",
+    }
+    assert wanted <= set(rows[1])
+    assert rows[2]["rec"] < rows[1]["rec"]
+
+
+def test_written_config_is_the_config_of_the_run(whole_run: Path) -> None:
+    values = json.loads((whole_run / "config.json").read_text())
+    assert TrainConfig.from_dict(values) == small_config(cycle=0.1, reg_memory=60)
+
+
+def test_header_tells_what_the_model_is(whole_run: Path) -> None:
+    header = read_header(whole_run)
+    assert header.dataset == "digits"
+    assert header.names == tuple("0123456789")
+    assert sum(header.base_rates) == pytest.approx(1.0)
+    assert header.ssim.window == 7
+    assert header.figures["epoch"] == 3
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(
+    whole_run: Path, tmp_path: Path
+) -> None:
+    train(small_config(cycle=0.1, reg_memory=60), tmp_path / "again")
+    assert run_bytes(tmp_path / "again") == run_bytes(whole_run)
+    train(small_config(cycle=0.1, reg_memory=60, seed=1, epochs=1), tmp_path / "other")
+    assert run_bytes(tmp_path / "other") != run_bytes(whole_run)
+
+
+@pytest.mark.parametrize("step", [3, 8, 11, 16, 20])
+def test_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
+    whole_run: Path, tmp_path: Path, step: int
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedRun):
+        train(small_config(cycle=0.1, reg_memory=60), run, stop=stop_at(step))
+    result = resume(run)
+    assert run_bytes(run) == run_bytes(whole_run)
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
+    assert result.epochs == 3
+
+
+@pytest.mark.slow
+def test_run_killed_between_saves_resumes_to_the_same_bytes(
+    whole_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    code = (
+        "import sys; from mddae_cli.config import TrainConfig;"
+        "from mddae_cli.training import train; import json;"
+        "train(TrainConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2])"
+    )
+    config = json.dumps(small_config(cycle=0.1, reg_memory=60, epochs=2).to_dict())
+    process = subprocess.Popen([sys.executable, "-c", code, config, str(run)])
+    deadline = time.monotonic() + 300
+    while not (run / "last.safetensors").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resume(run)
+    assert run_bytes(run) == run_bytes(whole_run)
+
+
+def test_run_that_is_over_is_not_changed_by_resume(whole_run: Path) -> None:
+    before = run_bytes(whole_run)
+    resume(whole_run)
+    assert run_bytes(whole_run) == before
+
+
+def test_resume_can_add_epochs_and_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(small_config(epochs=1), run)
+    assert resume(run, epochs=2).epochs == 3
+    with pytest.raises(UsageError, match="latent_dim"):
+        resume(run, latent_dim=3)
+
+
+def test_resume_of_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no run"):
+        resume(tmp_path)
+
+
+def test_resume_of_a_damaged_state_says_so(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(small_config(epochs=1), run)
+    (run / "last.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="damaged"):
+        resume(run)
+
+
+def test_folder_of_another_run_is_refused_and_kept(whole_run: Path) -> None:
+    before = run_bytes(whole_run)
+    with pytest.raises(UsageError, match="already holds a run"):
+        train(small_config(), whole_run)
+    assert run_bytes(whole_run) == before
+
+
+def test_diverging_loss_stops_the_run_and_keeps_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Objective.forward
+    steps = iter(range(10**6))
+
+    def diverging(self: Objective, *args: Any, **kwargs: Any) -> StepLosses:
+        losses = honest(self, *args, **kwargs)
+        broken: Tensor = losses.rec * float("nan")
+        return losses._replace(rec=broken, total=broken) if next(steps) == 10 else losses
+
+    monkeypatch.setattr(Objective, "forward", diverging)
+    run = tmp_path / "run"
+    with pytest.raises(DivergedError, match=r"'rec' became NaN.*step 18.*best checkpoint"):
+        train(small_config(), run)
+    assert checkpoint.load(run).header.figures["epoch"] == 2
+
+
+def test_time_limit_ends_the_run_at_the_end_of_its_schedule(tmp_path: Path) -> None:
+    started = time.monotonic()
+    result = train(small_config(epochs=100000, max_time_s=1.5), tmp_path / "run")
+    assert result.epochs < 100000
+    assert time.monotonic() - started < 60
+
+
+def test_progress_reaches_the_reporter(tmp_path: Path, recorder: Any) -> None:
+    train(small_config(), tmp_path / "run", reporter=recorder)
+    assert ("train", 1200, "image") in recorder.jobs
+    assert recorder.steps == 1200
+    assert [row["epoch"] for row in recorder.rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preset": "paper"},
+        {"preset": "ae"},
+        {"preset": "disae"},
+        {"preset": "disae-xcov"},
+        {"preset": "mddae-xcov"},
+        {"preset": "mddae-dcov"},
+        {"reg": "dcov-u"},
+        {"reg": "dcor-attr"},
+        {"inject": "first", "z_norm": "none", "y_moved_by": "all", "depth": 1, "y_epochs": 0},
+        {"y_moved_by": "dis+rec", "y_epochs": 0, "alpha": 0.5, "shift": 2, "flip": True},
+        {"image_size": 32, "y_moved_by": "dis+dec", "y_epochs": 0},
+    ],
+    ids=str,
+)
+def test_every_kind_of_model_trains(changes: dict[str, Any], tmp_path: Path) -> None:
+    result = train(small_config(**(changes | {"epochs": 1})), tmp_path / "run")
+    assert 0 < result.figures["val_rmse"] < 1
+    assert result.model_file.is_file()
+
+
+def test_impossible_network_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="depth 5 does not divide"):
+        train(small_config(depth=5), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_dropout_draws_the_same_after_resuming(tmp_path: Path) -> None:
+    config = small_config(arch="cdnet", epochs=1, limit=100)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "parts", stop=stop_at(1))
+    torch.manual_seed(os.getpid())
+    resume(tmp_path / "parts")
+    assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
