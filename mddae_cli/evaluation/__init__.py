@@ -1,0 +1,33 @@
+"""Measures of what a model can do, a measure a file, and the score card that joins them."""
+
+from mddae_cli.evaluation.edit_success import (
+    EditScores,
+    SwapScores,
+    best_edit,
+    edit_success,
+    swap_success,
+)
+from mddae_cli.evaluation.judge import Judge, load_or_train_judge, train_judge
+from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak
+from mddae_cli.evaluation.reconstruction import ReconstructionScores, reconstruct_metrics
+from mddae_cli.evaluation.scorecard import ScoreCard, TargetScores, measure_leaks, score_card
+
+__all__ = [
+    "EditScores",
+    "Judge",
+    "LeakScores",
+    "Probe",
+    "ReconstructionScores",
+    "ScoreCard",
+    "SwapScores",
+    "TargetScores",
+    "best_edit",
+    "edit_success",
+    "load_or_train_judge",
+    "measure_leaks",
+    "probe_leak",
+    "reconstruct_metrics",
+    "score_card",
+    "swap_success",
+    "train_judge",
+]

@@ -1,0 +1,264 @@
+"""Does an edit show? An independent judge looks at edited pictures.
+
+For attributes: the share of pictures without an attribute in which the judge sees it after ŷ was
+set, and what else changed. For classes: the share in which the judge sees the wanted class
+after two entries of ŷ were exchanged (section 3.5 of the paper). The judge has learnt the same
+noisy labels as the model and may be fooled: its own accuracy on real pictures and on plain
+reconstructions stands beside every figure. Axes: N pictures, K names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mddae_cli.config import TargetKind
+from mddae_cli.data.table import Indexes
+from mddae_cli.editing import Model
+from mddae_cli.errors import UsageError, resolve_name
+from mddae_cli.evaluation.codes import codes_of, judged, take
+from mddae_cli.evaluation.judge import Judge, label_accuracy
+from mddae_cli.images import Pixels
+from mddae_cli.reporting import Reporter, Silent
+from mddae_cli.runtime import derive_seed
+
+
+@dataclass(frozen=True)
+class EditScores:
+    """One attribute set to one value, on pictures whose label says that they lack it.
+
+    ``value`` None is the plain reconstruction, the base line. ``seen`` is the share in which the
+    judge sees the attribute. ``collateral`` is the share of the judge's other labels that differ
+    from those of the plain reconstruction, ``logit_change`` the mean absolute change of their
+    logits; both are averaged over pictures and labels. ``judge_accuracy`` is the judge's on all
+    real test pictures, ``judge_accuracy_reconstructed`` on the plain reconstructions of the
+    pictures given, both for this attribute.
+    """
+
+    name: str
+    value: float | None
+    num_images: int
+    seen: float
+    collateral: float
+    logit_change: float
+    judge_accuracy: float
+    judge_accuracy_reconstructed: float
+
+
+def edit_success(
+    model: Model,
+    judge: Judge,
+    images: Pixels,
+    labels: Pixels,
+    values: Sequence[float],
+    *,
+    names: Iterable[str] | None = None,
+    batch_size: int = 250,
+    max_images: int | None = None,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> tuple[EditScores, ...]:
+    """Return, per attribute, the base line and the scores of each value.
+
+    Args:
+        model: A model of attributes.
+        judge: Of the same attributes.
+        images: Real pictures, uint8 (N, H, W, C) of the model's side.
+        labels: 0 or 1, (N, K).
+        values: What the attribute is set to.
+        names: Which attributes; all if None.
+        batch_size: Pictures at a time; it does not change the figures.
+        max_images: At most so many pictures per attribute, drawn by ``seed``; all if None.
+        seed: Of that choice.
+        reporter: Told of the progress.
+
+    Returns:
+        Attributes in the order of the model, for each the base line and then the values in the
+        order given. An attribute that every picture has is left out.
+
+    Raises:
+        UsageError: If the model or the judge is not one of attributes, or they differ.
+        UnknownNameError: If a name is no attribute of the model.
+    """
+    _check(model, judge, TargetKind.ATTRIBUTES)
+    reporter = reporter or Silent()
+    wanted = {resolve_name("attribute", n, model.names) for n in names or model.names}
+    codes = codes_of(model, images, np.arange(len(images)), batch_size)
+    plain = judged(model, judge, codes, batch_size)
+    accuracies = label_accuracy(plain, labels, TargetKind.ATTRIBUTES)[1]
+    chosen = {n: _without(labels[:, model.names.index(n)], max_images, seed, n) for n in wanted}
+    reporter.started("edits", len(values) * sum(map(len, chosen.values())), "image")
+    scores: list[EditScores] = []
+    for k, name in enumerate(model.names):
+        rows = chosen.get(name, torch.empty(0))
+        if not len(rows):
+            continue
+        trust = judge.accuracies[k], accuracies[k]
+        scores.append(_compare(name, None, k, plain[rows], plain[rows], trust))
+        for value in values:
+            edited = judged(model, judge, take(codes, rows).set({name: value}), batch_size)
+            scores.append(_compare(name, value, k, edited, plain[rows], trust))
+            reporter.advanced(len(rows), {"attribute": name, "seen": scores[-1].seen})
+    reporter.finished()
+    return tuple(scores)
+
+
+def _check(model: Model, judge: Judge, kind: TargetKind) -> None:
+    if model.header.model.target_kind is not kind or judge.kind is not kind:
+        raise UsageError(f"this measure needs a model and a judge of {kind.value}.")
+    if tuple(model.names) != judge.names:
+        raise UsageError("model and judge were trained on different names: use the same data set.")
+
+
+def _without(label: Pixels, max_images: int | None, seed: int, name: str) -> Tensor:
+    """Return the rows whose label is 0, in order, at most ``max_images`` of them by chance."""
+    return torch.from_numpy(_some(np.flatnonzero(label == 0), max_images, seed, f"edits/{name}"))
+
+
+def _some(rows: Indexes, max_images: int | None, seed: int, purpose: str) -> Indexes:
+    """Return ``rows``, or ``max_images`` of them by chance, in order."""
+    if max_images is None or len(rows) <= max_images:
+        return rows
+    rng = np.random.default_rng(derive_seed(seed, purpose))
+    return np.sort(rng.choice(rows, max_images, replace=False))
+
+
+def _compare(
+    name: str,
+    value: float | None,
+    k: int,
+    edited: Tensor,
+    plain: Tensor,
+    trust: tuple[float, float],
+) -> EditScores:
+    """Return the scores of edited against plain logits, (N, K) each."""
+    other = torch.arange(edited.shape[1]) != k
+    changed = ((edited > 0) != (plain > 0))[:, other].double()
+    moved = (edited.double() - plain.double())[:, other].abs()
+    alone = edited.shape[1] == 1
+    return EditScores(
+        name=name,
+        value=value,
+        num_images=len(edited),
+        seen=float((edited[:, k] > 0).double().mean()),
+        collateral=0.0 if alone else float(changed.mean()),
+        logit_change=0.0 if alone else float(moved.mean()),
+        judge_accuracy=trust[0],
+        judge_accuracy_reconstructed=trust[1],
+    )
+
+
+def best_edit(
+    scores: Iterable[EditScores], name: str, *, max_value: float, max_collateral: float
+) -> EditScores | None:
+    """Return the edit of ``name`` that shows most often within both limits, or None."""
+    fitting = [
+        s
+        for s in scores
+        if s.name == name
+        and s.value is not None
+        and s.value <= max_value
+        and s.collateral <= max_collateral
+    ]
+    return max(fitting, key=lambda s: s.seen, default=None)
+
+
+def count_reached(
+    scores: Sequence[EditScores], *, seen: float, max_value: float, max_collateral: float
+) -> int:
+    """Return how many attributes show at least as often as ``seen`` within both limits."""
+    names = {s.name for s in scores}
+    limits = {"max_value": max_value, "max_collateral": max_collateral}
+    best = [best_edit(scores, name, **limits) for name in names]
+    return sum(edit is not None and edit.seen >= seen for edit in best)
+
+
+@dataclass(frozen=True)
+class SwapScores:
+    """Every picture turned into every other class by exchanging two entries of ŷ.
+
+    ``matrix[i][j]`` is the share of the pictures of class i, turned into j, in which the judge
+    sees j; on the diagonal stand the plain reconstructions. ``success`` is the mean over all
+    swaps (the diagonal left out), ``per_wanted`` the same for each wanted class, ``worst`` the
+    least of them. A picture whose ŷ already has its maximum at the wanted class counts too.
+    """
+
+    names: tuple[str, ...]
+    num_images: int
+    success: float
+    per_wanted: tuple[float, ...]
+    worst: float
+    worst_name: str
+    matrix: tuple[tuple[float | None, ...], ...]
+    y_accuracy: float
+    judge_accuracy: float
+    judge_accuracy_reconstructed: float
+
+
+def swap_success(
+    model: Model,
+    judge: Judge,
+    images: Pixels,
+    labels: Pixels,
+    *,
+    batch_size: int = 250,
+    max_images: int | None = None,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> SwapScores:
+    """Return how often the judge sees the wanted class after a swap.
+
+    Args:
+        model: A model of classes.
+        judge: Of the same classes.
+        images: Real pictures, uint8 (N, H, W, C) of the model's side.
+        labels: One-hot, (N, K).
+        batch_size: Pictures at a time; it does not change the figures.
+        max_images: At most so many pictures, drawn by ``seed``; all if None.
+        seed: Of that choice.
+        reporter: Told of the progress.
+
+    Raises:
+        UsageError: If the model or the judge is not one of classes, or they differ.
+    """
+    _check(model, judge, TargetKind.CLASSES)
+    reporter = reporter or Silent()
+    rows = _some(np.arange(len(images)), max_images, seed, "swaps")
+    images, labels = images[rows], labels[rows]
+    codes = codes_of(model, images, np.arange(len(images)), batch_size)
+    y = torch.from_numpy(labels.argmax(axis=1))  # (N,)
+    plain = judged(model, judge, codes, batch_size)
+    seen = torch.empty(len(images), len(model.names), dtype=torch.float64)  # (N, K)
+    reporter.started("swaps", len(images) * len(model.names), "image")
+    for k, name in enumerate(model.names):
+        logits = judged(model, judge, codes.swap(name), batch_size)
+        seen[:, k] = (logits.argmax(dim=1) == k).double()
+        reporter.advanced(len(images), {"class": name, "seen": float(seen[:, k].mean())})
+    reporter.finished()
+    seen[torch.arange(len(y)), y] = (plain.argmax(dim=1) == y).double()
+    y_accuracy = float((codes.y_hat.argmax(dim=1).cpu() == y).double().mean())
+    return _swap_scores(judge, seen, y, y_accuracy)
+
+
+def _swap_scores(judge: Judge, seen: Tensor, y: Tensor, y_accuracy: float) -> SwapScores:
+    """Return the scores of ``seen`` (N, K): the base line in the column of the own class y (N,)."""
+    own = torch.nn.functional.one_hot(y, seen.shape[1]).double()  # (N, K)
+    matrix = (own.T @ seen) / own.sum(dim=0)[:, None]  # (K, K), a row of NaN without pictures
+    per_wanted = (seen * (1 - own)).sum(dim=0) / (1 - own).sum(dim=0)
+    worst = int(per_wanted.nan_to_num(nan=2.0).argmin())
+    return SwapScores(
+        names=judge.names,
+        num_images=len(y),
+        success=float((seen * (1 - own)).sum() / (1 - own).sum()),
+        per_wanted=tuple(per_wanted.tolist()),
+        worst=float(per_wanted[worst]),
+        worst_name=judge.names[worst],
+        matrix=tuple(tuple(None if v != v else v for v in row) for row in matrix.tolist()),
+        y_accuracy=y_accuracy,
+        judge_accuracy=judge.accuracy,
+        judge_accuracy_reconstructed=float((seen * own).sum() / len(y)),
+    )
