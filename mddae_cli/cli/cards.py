@@ -126,13 +126,11 @@ def _conventions(named: Sequence[Named]) -> Iterator[str]:
 
 
 def _card_conventions(card: ScoreCard) -> Iterator[str]:
-    classes = bool(card.leaks) and card.leaks[0].measure == "accuracy"
     if card.leaks:
-        measure = (
-            "the share of classes" if classes else "the AUROC, mean over attributes, of labels"
-        )
+        classes = card.leaks[0].measure == "accuracy"
+        measure = "the share of right classes" if classes else "the mean AUROC over attributes"
         yield (
-            f"Leak: {measure} that a fresh probe, fitted on z of the train part, reads from z of "
+            f"Leak: {measure} that a fresh probe, fitted on z of the train part, reaches on z of "
             "these pictures. What it does not find a stronger one may."
         )
     if card.edits:

@@ -100,6 +100,7 @@ class Trainer:
             DivergedError: If a loss became NaN or infinite; the best checkpoint stays.
         """
         total = self.timetable.total_steps * self.batches.batch_size
+        self.samples.write_example(self.run.example_file)
         self.reporter.started("train", total, "image")
         self.reporter.advanced(self.position.step * self.batches.batch_size, {})
         while not self.timetable.is_over(self.position):

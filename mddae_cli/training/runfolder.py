@@ -67,6 +67,11 @@ class RunFolder:
         """Return where the picture of an epoch goes."""
         return self.path / SAMPLES_FOLDER / f"epoch-{epoch:03d}.png"
 
+    @property
+    def example_file(self) -> Path:
+        """Where one validation picture goes, at the model's size."""
+        return self.path / SAMPLES_FOLDER / "example.png"
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the rows of ``metrics.jsonl``, oldest first."""
         file = self.path / METRICS_FILE

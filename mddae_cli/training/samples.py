@@ -43,6 +43,10 @@ class SampleSheet:
         columns = known if known and not is_classes else list(range(len(table.names)))
         self.columns = columns[:_MAX_COLUMNS]
 
+    def write_example(self, path: Path) -> None:
+        """Write the first of the images by itself, for trying ``edit`` or ``swap-class``."""
+        write_image(path, tile(self.x[:1, None], self.header.preprocess.value_range))
+
     @torch.no_grad()
     def write(self, net: AutoEncoder, path: Path) -> None:
         """Write the sheet of a model in evaluation mode: a row per image."""

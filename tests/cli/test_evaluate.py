@@ -17,6 +17,7 @@ from mddae_cli import checkpoint, data, evaluation, training
 from mddae_cli.cli import cards, evaluate
 from mddae_cli.cli.options import parse_values
 from mddae_cli.config import make_config
+from mddae_cli.editing import load
 from mddae_cli.evaluation import EditScores, Probe, ScoreCard, score_card
 from mddae_cli.evaluation import judge as judging
 from mddae_cli.model import AutoEncoder
@@ -168,9 +169,7 @@ def test_classes_are_swapped_and_one_model_shows_its_matrix(cli: Cli, digits_run
     one = cli("evaluate", digits_run, "--probe", "linear")
     assert one.exit_code == 0
     (head, row), (matrix_head, *matrix), notes = sections(one.stdout)
-    assert head.endswith("swaps %           worst %") or head.split()[-4:] == [
-        *("swaps", "%", "worst", "%")
-    ]
+    assert head.split()[-4:] == ["swaps", "%", "worst", "%"]
     assert "(to " in row
     assert matrix_head.split()[-10:] == list("0123456789")
     assert [line.split()[0] for line in matrix] == list("0123456789")
@@ -260,8 +259,6 @@ def test_a_goal_takes_its_limit_from_the_values_tried_or_is_left_out(
     make_model: MakeModel, faces: Path
 ) -> None:
     table = data.load_table("celeba", data_dir=faces, image_size=28)
-    from mddae_cli.editing import load
-
     plain = score_card(load(make_model()), table, None, leak_probes=[])
 
     def reached(*edits: tuple[str, float, float, float]) -> list[tuple[Any, ...]]:

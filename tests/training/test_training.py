@@ -18,8 +18,10 @@ from torch import Tensor
 
 from mddae_cli import checkpoint
 from mddae_cli.config import TrainConfig, make_config
+from mddae_cli.data import load_table
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
 from mddae_cli.header import read_header
+from mddae_cli.images import read_image
 from mddae_cli.training import resume, train
 from mddae_cli.training.objective import Objective, StepLosses
 
@@ -63,6 +65,7 @@ def test_train_writes_the_run_folder(whole_run: Path) -> None:
         "model.safetensors",
         "last.safetensors",
         "metrics.jsonl",
+        "samples/example.png",
         "samples/epoch-002.png",
         "samples/epoch-003.png",
     }
@@ -244,3 +247,10 @@ def test_dropout_draws_the_same_after_resuming(tmp_path: Path) -> None:
     torch.manual_seed(os.getpid())
     resume(tmp_path / "parts")
     assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
+
+
+def test_example_is_the_first_validation_picture(whole_run: Path) -> None:
+    table = load_table("digits")
+    example = read_image(whole_run / "samples" / "example.png")
+    wanted = table.images[table.splits["val"][0]]
+    assert (example == wanted).all()

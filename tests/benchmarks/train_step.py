@@ -1,0 +1,478 @@
+"""Compare mddae's training loop with a plain one on CelebA at 64 px, in one run on one machine.
+
+Both train the same model from the same weights on the same batches with the same optimiser.
+The plain loop decodes, crops and resizes a JPEG per picture in a Dataset behind a DataLoader,
+keeps the contiguous memory format, takes MS-SSIM from pytorch-msssim as it stands and the
+distance correlation attribute by attribute. Blocks of both alternate, so that whatever else
+the machine does hits both.
+
+    python tests/benchmarks/train_step.py --data-dir DIR --steps 60 --threads 2
+
+Axes: N batch, C channels, H, W image side, K attributes, D latent size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image
+from pytorch_msssim.ssim import _fspecial_gauss_1d, _ssim
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from mddae_cli import data, losses, metrics, runtime
+from mddae_cli.config import Reg, TrainConfig, make_config
+from mddae_cli.data.table import Table
+from mddae_cli.header import SsimSpec
+from mddae_cli.reporting import Silent
+from mddae_cli.training import make_header
+from mddae_cli.training.loop import Trainer
+from mddae_cli.training.runfolder import RunFolder
+
+WORKERS = (0, 2)
+SYNTHETIC = 1500
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Picture(NamedTuple):
+    """What the plain Dataset is asked for: a row of the table and how it is changed."""
+
+    row: int
+    mirrored: bool
+    top: int
+    left: int
+
+
+class Jpegs(Dataset[Batch]):
+    """A picture at a time: decode, crop, resize, scale."""
+
+    def __init__(self, table: Table, folder: Path, reach: int) -> None:
+        self.table, self.folder, self.reach = table, folder, reach
+
+    def __getitem__(self, picture: Picture) -> Batch:
+        preprocess = self.table.preprocess
+        side, (low, high) = preprocess.image_size, preprocess.value_range
+        with Image.open(self.folder / self.table.files[picture.row]) as image:
+            image = image.convert("RGB")
+            if preprocess.crop is not None:
+                sizes = image.size * 2
+                image = image.crop(
+                    [round(f * s) for f, s in zip(preprocess.crop, sizes, strict=True)]
+                )
+            pixels = np.array(image.resize((side, side), Image.Resampling.BICUBIC))
+        if picture.mirrored:
+            pixels = pixels[:, ::-1]
+        pixels = np.pad(pixels, ((self.reach,) * 2, (self.reach,) * 2, (0, 0)), mode="edge")
+        pixels = pixels[picture.top :, picture.left :][:side, :side]
+        x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()  # (C, H, W)
+        y = torch.from_numpy(self.table.labels[picture.row].astype(np.float32))
+        return x / 255.0 * (high - low) + low, y
+
+
+def plan(trainer: Trainer, table: Table) -> Iterator[list[Picture]]:
+    """Yield what mddae's own batches consist of, by the same draws."""
+    config, batches = trainer.config, trainer.batches
+    for step in itertools.count(trainer.position.step):
+        epoch, within = divmod(step, len(batches))
+        order = torch.randperm(
+            len(batches.rows), generator=runtime.generator(config.seed, "shuffle", epoch)
+        )
+        size = batches.batch_size
+        rows = batches.rows[order[within * size : (within + 1) * size].numpy()]
+        rng = runtime.generator(config.seed, "augment", step)
+        mirrored = [False] * size
+        if config.flip:
+            mirrored = (torch.rand(size, generator=rng) < 0.5).tolist()
+        top, left = 0, 0
+        if config.shift:
+            top, left = torch.randint(2 * config.shift + 1, (2,), generator=rng).tolist()
+        yield [Picture(int(r), m, top, left) for r, m in zip(rows, mirrored, strict=True)]
+
+
+def plain_dssim(
+    x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, float]
+) -> Tensor:
+    """Multi-scale SSIM from pytorch-msssim's pieces: its own ms_ssim refuses 64 px."""
+    low, high = value_range
+    x, x_hat = (x - low) / (high - low), (x_hat - low) / (high - low)
+    window = _fspecial_gauss_1d(spec.window, spec.sigma).repeat([x.shape[1], 1, 1, 1])
+    terms = []
+    for scale in range(len(spec.weights)):
+        if scale:
+            odd = [side % 2 for side in x.shape[2:]]
+            x, x_hat = (nn.functional.avg_pool2d(v, 2, padding=odd) for v in (x, x_hat))
+        similarity, contrast = _ssim(x, x_hat, win=window, data_range=1.0, size_average=False)
+        last = scale == len(spec.weights) - 1
+        terms.append(torch.relu(similarity if last else contrast))
+    weights = x.new_tensor(spec.weights).view(-1, 1, 1)
+    return (0.5 * (1 - (torch.stack(terms) ** weights).prod(dim=0).mean(dim=1))).mean()
+
+
+def plain_decorrelation(reg: Reg, y_hat: Tensor, z: Tensor) -> Tensor:
+    """The distance correlation of each attribute with z by itself."""
+    if reg is not Reg.DCOR_ATTR:
+        return _ours_decorrelation(reg, y_hat, z)
+    columns = range(y_hat.shape[1])
+    each = [metrics.distance_correlation2_u(y_hat[:, k : k + 1], z) for k in columns]
+    return torch.stack(each).mean()
+
+
+_ours_decorrelation = losses.decorrelation
+
+
+@contextlib.contextmanager
+def plain_losses() -> Iterator[None]:
+    with (
+        mock.patch.object(losses, "dssim", plain_dssim),
+        mock.patch.object(losses, "decorrelation", plain_decorrelation),
+    ):
+        yield
+
+
+class Recorder(Silent):
+    """Keeps the losses of each step."""
+
+    def __init__(self) -> None:
+        self.curve: list[dict[str, float]] = []
+
+    def advanced(self, steps: int, figures: Any) -> None:
+        self.curve.append(dict(figures))
+
+
+class Loop:
+    """A training loop that runs in blocks of steps; each step's seconds are kept."""
+
+    def __init__(self, config: TrainConfig, table: Table, work: Path, y_steps: int, steps: int):
+        self.table, self.recorder = table, Recorder()
+        header, run = make_header(config, table), RunFolder(work / "run")
+        self.trainer = Trainer(config, table, header, run, self.recorder, lambda: False)
+        self.trainer.timetable.y_steps = y_steps
+        self.trainer.timetable.total_steps = y_steps + steps
+        self.seconds: list[float] = []
+
+    def batches(self, steps: int) -> Iterator[Batch]:
+        raise NotImplementedError
+
+    def block(self, steps: int) -> None:
+        trainer = self.trainer
+        learns_target = trainer.timetable.learns_target(trainer.position)
+        trainer._prepare(learns_target)
+        batches = self.batches(steps)
+        # What starts an epoch, such as worker processes, is not a step's.
+        following = next(batches)
+        for left in range(steps, 0, -1):
+            start = time.perf_counter()
+            trainer._step(*following, learns_target)
+            trainer.position.step += 1
+            if left > 1:
+                following = next(batches)
+            if left < steps:  # the first step had its batch before
+                self.seconds.append(time.perf_counter() - start)
+        batches.close()
+
+
+class Ours(Loop):
+    """mddae's loop as :mod:`mddae_cli.training.loop` runs it."""
+
+    def batches(self, steps: int) -> Iterator[Batch]:
+        done = self.trainer.position.step
+        while True:
+            epoch, within = divmod(done, len(self.trainer.batches))
+            for batch in self.trainer.batches.epoch(epoch, within):
+                done += 1
+                yield batch
+
+
+class Plain(Loop):
+    """The same model, optimiser and batches, everything else plain."""
+
+    def __init__(self, *args: Any, folder: Path, workers: int) -> None:
+        super().__init__(*args)
+        self.folder, self.workers = folder, workers
+        net = self.trainer.net.to(memory_format=torch.contiguous_format)
+        self.trainer.average.to(memory_format=torch.contiguous_format)
+        # The decoder itself asks for channels-last before this layer.
+        net.decoder.first_norm.register_forward_pre_hook(lambda _, args: (_contiguous(args[0]),))
+
+    def batches(self, steps: int) -> Iterator[Batch]:
+        wanted = list(itertools.islice(plan(self.trainer, self.table), steps))
+        pictures = Jpegs(self.table, self.folder, self.trainer.config.shift)
+        loader = DataLoader(pictures, batch_sampler=wanted, num_workers=self.workers)
+        yield from loader
+
+    def block(self, steps: int) -> None:
+        with plain_losses():
+            super().block(steps)
+
+
+def _contiguous(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.contiguous_format)
+
+
+def seconds_of(call: Callable[[], Any], repeats: int = 10) -> float:
+    """Return the median time of a call."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def loss_seconds(loop: Loop) -> dict[str, float]:
+    """Return what MS-SSIM and the regulariser take, forward and backward, in one step."""
+    trainer = loop.trainer
+    batches = loop.batches(1)
+    x, _ = next(batches)
+    batches.close()
+    with torch.no_grad():
+        logits, z = trainer.net.encode(x)
+        y_hat = trainer.net.soft_target(logits)
+        x_hat = trainer.net.decode(trainer.net.decoder_target(y_hat), z)
+    x_hat, z = x_hat.requires_grad_(), z.requires_grad_()
+    spec, value_range = trainer.header.ssim, trainer.header.preprocess.value_range
+    regulariser = copy.deepcopy(trainer.objective.decorrelation)
+    dssim = seconds_of(lambda: losses.dssim(x, x_hat, spec, value_range).backward())
+    if trainer.config.reg is Reg.NONE:
+        return {"ms_ssim": dssim, "regulariser": 0.0}
+    return {
+        "ms_ssim": dssim,
+        "regulariser": seconds_of(lambda: regulariser(y_hat, z).backward()),
+    }
+
+
+@contextlib.contextmanager
+def memory_watch() -> Iterator[list[int]]:
+    """Yield a list that ends up with the peak of memory that is mapped from no file, in bytes."""
+    peak, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
+            peak[0] = max(peak[0], (int(resident) - int(shared)) * PAGE)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+def file_bytes() -> int:
+    """Return the resident memory that is mapped from files: libraries, before the cache is."""
+    return int(Path("/proc/self/statm").read_text().split()[2]) * PAGE
+
+
+def print_peak_memory(options: argparse.Namespace) -> None:
+    """Run our loop alone and print its peak memory without the cache, in bytes."""
+    libraries = file_bytes()
+    with memory_watch() as peak, tempfile.TemporaryDirectory() as work:
+        config, table = load(options)
+        Ours(config, table, Path(work), 0, options.steps).block(min(options.steps, 10))
+    print(peak[0] + libraries)
+
+
+def peak_memory(options: argparse.Namespace) -> int | None:
+    """Return the peak memory of our loop in a process of its own; None where /proc is not."""
+    if not Path("/proc/self/statm").exists():
+        return None
+    command = [sys.executable, __file__, "--only-memory", "--data-dir", str(options.data_dir)]
+    command += ["--steps", str(options.steps)]
+    command += ["--threads", str(options.threads)] if options.threads else []
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(result.stdout.split()[-1])
+
+
+def load(options: argparse.Namespace) -> tuple[TrainConfig, Table]:
+    folder = str(options.data_dir)
+    config = make_config("celeba", data_dir=folder, device="cpu", threads=options.threads)
+    runtime.set_threads(config.threads)
+    table = data.load_table("celeba", data_dir=folder, image_size=config.image_size)
+    return config, table
+
+
+def make_synthetic(folder: Path) -> None:
+    """Write pictures of CelebA's size and names: smooth colours with some noise."""
+    rng = np.random.default_rng(0)
+    (folder / "img_align_celeba").mkdir(parents=True)
+    lines = []
+    for number in range(1, SYNTHETIC + 1):
+        name = f"{number:06}.jpg"
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 6, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((178, 218), Image.Resampling.BICUBIC), dtype=np.float32)
+        noisy = (smooth + rng.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / "img_align_celeba" / name, quality=90)
+        lines.append(f"{name} {' '.join(rng.choice(['1', '-1'], 40))}")
+    names = " ".join(f"Attribute_{k}" for k in range(40))
+    text = "\n".join([str(SYNTHETIC), names, *lines])
+    (folder / "list_attr_celeba.txt").write_text(text + "\n")
+
+
+def picture_folder(data_dir: Path, table: Table) -> Path:
+    """Return the folder that the table's file names start from."""
+    return next(p for p in (data_dir, data_dir / "celeba") if (p / table.files[0]).exists())
+
+
+def smoothed(curve: list[float]) -> np.ndarray:
+    width = max(1, len(curve) // 10)
+    return np.convolve(curve, np.ones(width) / width, mode="valid")
+
+
+def compare_curves(ours: list[float], plain: list[float]) -> float:
+    """Return the largest relative difference of the smoothed curves."""
+    a, b = smoothed(ours), smoothed(plain)
+    return float((np.abs(a - b) / np.abs(a)).max())
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    config, table = load(options)
+    folder = picture_folder(options.data_dir, table)
+    y_steps = options.y_steps if config.y_epochs else 0
+    with tempfile.TemporaryDirectory() as work:
+        sizes = (config, table, Path(work), y_steps, options.steps)
+        workers = best_workers(sizes, folder, options)
+        loops = {"ours": Ours(*sizes), "plain": Plain(*sizes, folder=folder, workers=workers)}
+        phases = {}
+        for phase, steps in (("target", y_steps), ("all", options.steps)):
+            if steps:
+                phases[phase] = run_blocks(loops, steps, options.block, config.batch_size)
+        parts = {"ours": loss_seconds(loops["ours"])}
+        with plain_losses():
+            parts["plain"] = loss_seconds(loops["plain"])
+    curves = {name: [row["total"] for row in loop.recorder.curve] for name, loop in loops.items()}
+    shares = {
+        name: {part: s / phases["all"][name]["step_s"] for part, s in parts[name].items()}
+        for name in loops
+    }
+    return {
+        "pictures": len(table.images),
+        "real": options.real,
+        "threads": torch.get_num_threads(),
+        "batch_size": config.batch_size,
+        "plain_workers": workers,
+        "phases": phases,
+        "loss_s": parts,
+        "share_of_step": shares,
+        "curves": curves,
+        "largest_difference": compare_curves(curves["ours"], curves["plain"]),
+        "peak_bytes_without_cache": peak_memory(options),
+    }
+
+
+def best_workers(sizes: tuple[Any, ...], folder: Path, options: argparse.Namespace) -> int:
+    """Return the number of DataLoader workers with which the plain loop is faster."""
+    steps = max(3, options.block // 2)
+    Ours(*sizes).block(steps)  # whatever torch does at its first step is not measured
+    medians = {}
+    for workers in WORKERS:
+        trial = Plain(*sizes, folder=folder, workers=workers)
+        trial.trainer.position.step = trial.trainer.timetable.y_steps
+        trial.block(steps)
+        medians[workers] = statistics.median(trial.seconds)
+    return min(medians, key=lambda workers: medians[workers])
+
+
+def run_blocks(
+    loops: dict[str, Loop], steps: int, block: int, batch_size: int
+) -> dict[str, dict[str, float]]:
+    """Run the loops in turns and return the time per step and images per second of each."""
+    for loop in loops.values():
+        loop.seconds.clear()
+    for start in range(0, steps, block):
+        count = min(block, steps - start)
+        for name, loop in loops.items():
+            loop.block(count)
+            print(f"{name} {start + count}/{steps}", file=sys.stderr)
+    results: dict[str, dict[str, float]] = {}
+    for name, loop in loops.items():
+        mean, median = statistics.mean(loop.seconds), statistics.median(loop.seconds)
+        results[name] = {"step_s": mean, "median_s": median, "images_per_s": batch_size / mean}
+    return results
+
+
+def print_results(results: dict[str, Any]) -> None:
+    kind = "real" if results["real"] else "SYNTHETIC"
+    print(
+        f"{results['pictures']} {kind} pictures, {results['threads']} threads, batches of", end=""
+    )
+    print(
+        f" {results['batch_size']}; plain loop: DataLoader with {results['plain_workers']} workers"
+    )
+    names = {"target": "learning ŷ alone", "all": "learning all"}
+    for phase, loops in results["phases"].items():
+        ours, plain = loops["ours"], loops["plain"]
+        print(f"\n{names[phase]:18s} images/s   ms/step (mean, median)")
+        for name, loop in loops.items():
+            print(f"  {name:16s} {loop['images_per_s']:8.1f}", end="")
+            print(f"   {loop['step_s'] * 1e3:.0f}, {loop['median_s'] * 1e3:.0f}")
+        by_mean = ours["images_per_s"] / plain["images_per_s"]
+        by_median = plain["median_s"] / ours["median_s"]
+        print(f"  ratio            {by_mean:8.2f}   {by_median:.2f} by median")
+    print("\nforward and backward of the losses, and their share of a step")
+    for name, parts in results["loss_s"].items():
+        shares = results["share_of_step"][name]
+        text = [f"{part} {s * 1e3:.1f} ms ({shares[part]:.1%})" for part, s in parts.items()]
+        print(f"  {name:6s} {', '.join(text)}; together {sum(shares.values()):.1%}")
+    print("\nloss         ours      plain")
+    ours, plain = results["curves"]["ours"], results["curves"]["plain"]
+    for step in sorted({int(s) for s in np.linspace(0, len(ours) - 1, 10)}):
+        print(f"  step {step + 1:4d} {ours[step]:9.5f}  {plain[step]:9.5f}")
+    print(f"largest difference of the smoothed curves: {results['largest_difference']:.3%}")
+    if results["peak_bytes_without_cache"]:
+        peak = results["peak_bytes_without_cache"] / 1e9
+        print(f"\npeak memory of our loop without the memory-mapped cache: {peak:.2f} GB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, help="CelebA; else MDDAE_DATA, else synthetic")
+    parser.add_argument("--steps", type=int, default=60, help="steps that learn all, of each loop")
+    parser.add_argument("--y-steps", type=int, default=20, help="steps that learn ŷ alone before")
+    parser.add_argument("--block", type=int, default=10, help="steps in a turn, at least 2")
+    parser.add_argument("--threads", type=int, help="torch's threads")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--only-memory", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.data_dir is None and os.environ.get("MDDAE_DATA"):
+        options.data_dir = Path(os.environ["MDDAE_DATA"])
+    if options.only_memory:
+        print_peak_memory(options)
+        return
+    options.real = options.data_dir is not None
+    with tempfile.TemporaryDirectory() as made:
+        if not options.real:
+            print(f"no CelebA is given: {SYNTHETIC} synthetic JPEGs are made", file=sys.stderr)
+            options.data_dir = Path(made) / "celeba"
+            os.environ["MDDAE_CACHE"] = str(Path(made) / "cache")
+            make_synthetic(options.data_dir)
+        results = measure(options)
+    if options.json:
+        print(json.dumps(results, indent=2, allow_nan=False))
+    else:
+        print_results(results)
+
+
+if __name__ == "__main__":
+    main()
