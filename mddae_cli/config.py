@@ -30,7 +30,6 @@ class Reg(StrEnum):
 
     NONE = "none"
     XCOV = "xcov"
-    XCOR = "xcor"
     DCOV = "dcov"
     DCOV_U = "dcov-u"
     DCOR = "dcor"
@@ -151,7 +150,7 @@ class TrainConfig:
     width: int = 32
     depth: int | None = None
     inject: Inject = Inject.ALL
-    z_norm: ZNorm = ZNorm.BATCH
+    z_norm: ZNorm = ZNorm.RESIDUAL
     encoder: Encoder = Encoder.SEPARATE
     dropout: float = 0.3
 
@@ -159,23 +158,22 @@ class TrainConfig:
     reduction: Reduction = Reduction.MEAN
     alpha: float = 0.0
     beta: float = 1.0
-    gamma: float = 0.1
+    gamma: float = 0.3
     gamma_ramp: float = 0.1
     reg: Reg = Reg.DCOR
-    reg_memory: int = 0
-    white: float = 0.0
+    reg_memory: int = 384
     targets: Targets = Targets.SOFT
     y_moved_by: YMovedBy = YMovedBy.DIS
     y_epochs: int = 3
-    cycle: float = 0.0
-    cycle_keep: float = 1.0
-    cycle_share: float = 0.5
+    cycle: float = 0.05
+    cycle_keep: float = 0.5
+    cycle_share: float = 0.33
 
     # Optimiser
     epochs: int = 20
     max_time_s: float | None = None
     batch_size: int = 100
-    lr: float = 2e-3
+    lr: float = 1e-3
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     weight_decay: float = 1e-4
@@ -211,7 +209,7 @@ def _check(config: TrainConfig) -> None:
     """Raise :class:`UsageError` for a value that no run could use."""
     positive = ("latent_dim", "width", "batch_size", "epochs", "lr")
     optional = ("depth", "image_size", "limit", "max_time_s", "threads")
-    not_negative: tuple[str, ...] = ("alpha", "beta", "gamma", "gamma_ramp", "reg_memory", "white")
+    not_negative: tuple[str, ...] = ("alpha", "beta", "gamma", "gamma_ramp", "reg_memory")
     not_negative += ("cycle", "cycle_keep", "y_epochs", "weight_decay", "warmup", "shift")
     for name in positive + optional + not_negative:
         value = getattr(config, name)
@@ -283,22 +281,15 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "flip": True,
         "alpha": 1.0,
         "reg": Reg.DCOR_ATTR,
-        "reg_memory": 384,
         "gamma": 2.0,
-        "z_norm": ZNorm.RESIDUAL,
         "y_epochs": 10,
-        "cycle": 0.05,
-        "cycle_keep": 0.5,
-        "cycle_share": 0.33,
-        "lr": 1e-3,
     },
-    "folder": {"image_size": 64, "latent_dim": 128, "epochs": 40, "alpha": 0.1},
+    "folder": {"image_size": 64, "latent_dim": 128, "batch_size": 64, "alpha": 1.0, "epochs": 40},
 }
 
 # The rows of Table 1 keep the recipe's optimisation and change what the row names.
 _PLAIN: dict[str, Any] = {
     "cycle": 0.0,
-    "white": 0.0,
     "reg_memory": 0,
     "z_norm": ZNorm.BATCH,
     "gamma": 1.0,
@@ -360,11 +351,19 @@ def make_config(
     if preset == "paper":
         values |= _PAPER_BY_DATASET.get(dataset, {"alpha": 0.0, "batch_size": 100})
     values |= {"dataset": dataset, "preset": preset} | changes
+    return TrainConfig.from_dict(values | _follows(values, changes))
+
+
+def _follows(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what other options follow from those given, where nothing is said of them."""
+    follows: dict[str, Any] = {}
+    if values.get("model") == ModelKind.AE:
+        follows |= PRESETS["ae"]
     together = values.get("encoder") == Encoder.SHARED
     moved = values.get("y_moved_by", YMovedBy.DIS) != YMovedBy.DIS
-    if (together or moved) and "y_epochs" not in changes:
-        values["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
-    return TrainConfig.from_dict(values)
+    if together or moved:
+        follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
+    return {name: value for name, value in follows.items() if name not in changes}
 
 
 def load_config(path: str | Path) -> dict[str, Any]:

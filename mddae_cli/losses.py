@@ -42,10 +42,8 @@ def dssim(x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, fl
     Returns:
         Scalar tensor in [0, 0.5].
     """
-    low, high = value_range
-    scale = high - low
-    x, x_hat = (x.float() - low) / scale, (x_hat.float() - low) / scale
-    return (0.5 * (1 - metrics.ms_ssim(x, x_hat, spec))).mean()
+    similarity = metrics.ms_ssim(x.float(), x_hat.float(), spec, value_range=value_range)
+    return (0.5 * (1 - similarity)).mean()
 
 
 def reconstruction(
@@ -95,47 +93,6 @@ def xcov(y_hat: Tensor, z: Tensor) -> Tensor:
     return 0.5 * covariance.square().sum()
 
 
-def _standardised(x: Tensor, eps: float = 1e-6) -> Tensor:
-    """Return columns of mean 0 and variance 1, shape (N, D); constant ones become 0."""
-    centered = x - x.mean(dim=0)
-    variance = centered.square().mean(dim=0)
-    return centered * (variance + eps).rsqrt()
-
-
-def xcor(y_hat: Tensor, z: Tensor) -> Tensor:
-    r"""Return equation 15 for standardised variables: it depends on no scale.
-
-    .. math:: \frac{1}{K} \sum_{i,j} \mathrm{corr}(\hat y_i, z_j)^2
-
-    Where z is white this is the share of variance of a label that a linear probe explains,
-    averaged over labels.
-
-    Args:
-        y_hat: Soft target, shape (N, K).
-        z: Latent, shape (N, D).
-
-    Returns:
-        Scalar tensor, dimensionless; about D / N for independent variables.
-    """
-    correlation = _standardised(y_hat).T @ _standardised(z) / y_hat.shape[0]  # (K, D)
-    return correlation.square().sum() / y_hat.shape[1]
-
-
-def redundancy(z: Tensor) -> Tensor:
-    """Return the mean over coordinates of squared correlations with all others.
-
-    Args:
-        z: Latent, shape (N, D).
-
-    Returns:
-        Scalar tensor, dimensionless, 0 for a white z.
-    """
-    standard = _standardised(z)
-    correlation = standard.T @ standard / z.shape[0]  # (D, D)
-    off_diagonal = correlation - torch.diag(correlation.diagonal())
-    return off_diagonal.square().sum() / z.shape[1]
-
-
 def decorrelation(reg: Reg, y_hat: Tensor, z: Tensor) -> Tensor:
     """Return the decorrelation loss that ``reg`` names.
 
@@ -154,8 +111,6 @@ def decorrelation(reg: Reg, y_hat: Tensor, z: Tensor) -> Tensor:
             return z.new_zeros(())
         case Reg.XCOV:
             return xcov(y_hat, z)
-        case Reg.XCOR:
-            return xcor(y_hat, z)
         case Reg.DCOV:
             return metrics.distance_covariance2(y_hat, z)
         case Reg.DCOV_U:
@@ -178,18 +133,15 @@ class Decorrelation(nn.Module):
         num_targets: K.
         latent_dim: D.
         memory: How many past codes are kept; 0 for none.
-        white: Weight of :func:`redundancy` beside the estimator.
     """
 
     memory_y: Tensor
     memory_z: Tensor
     filled: Tensor
 
-    def __init__(
-        self, reg: Reg, num_targets: int, latent_dim: int, *, memory: int = 0, white: float = 0.0
-    ) -> None:
+    def __init__(self, reg: Reg, num_targets: int, latent_dim: int, *, memory: int = 0) -> None:
         super().__init__()
-        self.reg, self.memory, self.white = reg, memory, white
+        self.reg, self.memory = reg, memory
         self.register_buffer("memory_y", torch.zeros(memory, num_targets))
         self.register_buffer("memory_z", torch.zeros(memory, latent_dim))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
@@ -202,8 +154,7 @@ class Decorrelation(nn.Module):
         all_z = torch.cat([_amplified(z, growth), self.memory_z[:filled]])
         if self.memory:
             self._remember(all_y, all_z)
-        loss = decorrelation(self.reg, all_y, all_z)
-        return loss + self.white * redundancy(all_z) if self.white else loss
+        return decorrelation(self.reg, all_y, all_z)
 
     @torch.no_grad()
     def _remember(self, all_y: Tensor, all_z: Tensor) -> None:

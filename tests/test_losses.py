@@ -148,28 +148,9 @@ def test_xcov_is_equation_15():
     assert float(got) == pytest.approx(total / 2, rel=1e-12)
 
 
-def test_xcov_goes_with_the_square_of_the_scale_of_the_latent_and_xcor_does_not():
+def test_xcov_goes_with_the_square_of_the_scale_of_the_latent():
     y_hat, z = rand(20, 3), randn(20, 4, seed=1)
     assert float(losses.xcov(y_hat, 3 * z)) == pytest.approx(9 * float(losses.xcov(y_hat, z)))
-    scaled = float(losses.xcor(2 * y_hat, 3 * z + 1))
-    assert scaled == pytest.approx(float(losses.xcor(y_hat, z)), rel=1e-3)
-
-
-def test_xcor_is_the_sum_of_squared_correlations_over_latents_averaged_over_targets():
-    y_hat, z = rand(50, 3), randn(50, 4, seed=1)
-    z[:, 0] += 5 * y_hat[:, 1]
-    both = np.corrcoef(y_hat.numpy(), z.numpy(), rowvar=False)[:3, 3:]
-    assert float(losses.xcor(y_hat, z)) == pytest.approx((both**2).sum() / 3, rel=1e-3)
-
-
-def test_redundancy_is_the_squared_correlation_with_all_other_coordinates():
-    z = randn(50, 4)
-    z[:, 1] = z[:, 0] + 0.1 * z[:, 1]
-    squares = np.corrcoef(z.numpy(), rowvar=False) ** 2
-    expected = (squares.sum() - np.trace(squares)) / 4
-    assert float(losses.redundancy(z)) == pytest.approx(expected, rel=1e-3)
-    white = torch.linalg.qr(z - z.mean(0))[0]
-    assert float(losses.redundancy(white * 50**0.5)) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_each_regulariser_is_the_measure_that_it_is_named_after():
@@ -178,7 +159,6 @@ def test_each_regulariser_is_the_measure_that_it_is_named_after():
     expected = {
         Reg.NONE: 0.0,
         Reg.XCOV: float(losses.xcov(y_hat, z)),
-        Reg.XCOR: float(losses.xcor(y_hat, z)),
         Reg.DCOV: float(metrics.distance_covariance2(y_hat, z)),
         Reg.DCOV_U: float(metrics.distance_covariance2_u(y_hat, z)),
         Reg.DCOR: float(metrics.distance_correlation2_u(y_hat, z)),
@@ -241,14 +221,11 @@ def test_gradients_through_the_memory_are_as_large_as_those_of_the_whole_sample(
     assert not module.memory_z.requires_grad
 
 
-def test_without_memory_nothing_is_remembered_and_white_adds_redundancy():
+def test_without_memory_nothing_is_remembered():
     y_hat, z = rand(8, 3), randn(8, 4, seed=1)
     plain = losses.Decorrelation(Reg.DCOR, 3, 4)
-    white = losses.Decorrelation(Reg.DCOR, 3, 4, white=0.5)
     once = float(plain(y_hat, z))
     assert float(plain(y_hat, z)) == once
-    expected = once + 0.5 * float(losses.redundancy(z))
-    assert float(white(y_hat, z)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_state_of_the_memory_can_be_saved_and_goes_on_where_it_was():

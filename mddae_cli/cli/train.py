@@ -78,7 +78,6 @@ def command(
     y_epochs: opt.YEpochs = None,
     reduction: opt.ReductionOption = None,
     reg_memory: opt.RegMemory = None,
-    white: opt.White = None,
     cycle: opt.Cycle = None,
     epochs: opt.Epochs = None,
     max_time: opt.MaxTime = None,

@@ -134,12 +134,6 @@ RegMemory = Annotated[
     int | None,
     _option("Losses", "reg_memory", help="Earlier pictures that the estimate also uses."),
 ]
-White = Annotated[
-    float | None,
-    _option(
-        "Losses", "white", help="Weight of the redundancy of z, beside the decorrelation loss."
-    ),
-]
 Cycle = Annotated[
     float | None,
     _option("Losses", "cycle", help="Weight of the loss on edited pictures."),

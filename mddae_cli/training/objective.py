@@ -69,7 +69,6 @@ class Objective(nn.Module):
             header.model.num_targets,
             header.model.latent_dim,
             memory=config.reg_memory,
-            white=config.white,
         )
 
     def gamma(self, progress: float) -> float:

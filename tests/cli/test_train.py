@@ -103,7 +103,6 @@ def test_every_option_reaches_the_configuration(cli: Cli, calls: Calls) -> None:
         "y_epochs": 1,
         "reduction": "sum",
         "reg_memory": 64,
-        "white": 0.5,
         "cycle": 0.5,
         "epochs": 3,
         "batch_size": 32,
