@@ -140,7 +140,7 @@ class TrainConfig:
     crop: Crop = Crop.AUTHORS
     limit: int | None = None
     flip: bool = False
-    shift: int = 0
+    shift: int = 0  # pixels, while ŷ is learnt alone
 
     # Model
     preset: str = "default"
@@ -271,8 +271,8 @@ def coerce_option(name: str, value: Any) -> Any:
 
 # What each data set changes in the recipe. Reasons stand in docs/recipe.md.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 60, "image_size": 28},
-    "mnist": {"epochs": 20, "image_size": 28},
+    "digits": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 20},
+    "mnist": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 10},
     "celeba": {
         "epochs": 40,
         "image_size": 64,

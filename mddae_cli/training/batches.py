@@ -58,8 +58,15 @@ class Batches:
         """Return the number of steps in an epoch; a last, smaller batch is dropped."""
         return len(self.rows) // self.batch_size
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(
+        self, epoch: int, first_step: int = 0, *, moved: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x, y) of each step of an epoch from ``first_step`` on.
+
+        Args:
+            epoch: Which one; it decides the order.
+            first_step: Steps to leave out.
+            moved: Whether pictures are moved by up to ``config.shift`` pixels.
 
         Yields:
             ``x`` (N, C, H, W) in the model's range and ``y`` (N, K), float32.
@@ -69,17 +76,17 @@ class Batches:
         ).numpy()
         for step in range(first_step, len(self)):
             picked = self.rows[order[step * self.batch_size : (step + 1) * self.batch_size]]
-            pixels = self._augment(self.table.images[picked], epoch * len(self) + step)
+            pixels = self._augment(self.table.images[picked], epoch * len(self) + step, moved)
             x = to_model_range(pixels, self.table.preprocess.value_range, self.device)
             yield x, torch.from_numpy(self.table.labels[picked]).to(self.device).float()
 
-    def _augment(self, pixels: np.ndarray, step: int) -> np.ndarray:
+    def _augment(self, pixels: np.ndarray, step: int, moved: bool) -> np.ndarray:
         """Return the batch with some pictures mirrored and all of them moved by some pixels."""
         rng = generator(self.config.seed, "augment", step)
         if self.config.flip:
             mirrored = (torch.rand(len(pixels), generator=rng) < 0.5).numpy()
             pixels[mirrored] = pixels[mirrored, :, ::-1]
-        if self.config.shift:
+        if self.config.shift and moved:
             reach = self.config.shift
             top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
             side = pixels.shape[1]

@@ -116,7 +116,7 @@ class Trainer:
         learns_target, stopping = self.timetable.learns_target(self.position), False
         self._prepare(learns_target)
         start, before, first = time.monotonic(), self.position.elapsed_s, self.position.step
-        for x, y in self.batches.epoch(epoch, done):
+        for x, y in self.batches.epoch(epoch, done, moved=learns_target):
             self._step(x, y, learns_target)
             self.position.step += 1
             self.position.elapsed_s = before + time.monotonic() - start
