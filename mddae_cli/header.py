@@ -22,6 +22,7 @@ METADATA_KEY = "mddae"
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 MODEL_FILE = "model.safetensors"
 LAST_FILE = "last.safetensors"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,13 @@ def _size(values: dict[str, Any], key: str) -> int:
     return value
 
 
+def bundled_models() -> dict[str, Path]:
+    """Return the checkpoints that come with the package, by name."""
+    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
+
+
 def find_model_file(where: str | Path) -> Path:
-    """Return the checkpoint that ``where`` means: a file, or a run folder's best.
+    """Return the checkpoint that ``where`` means: a file, a run folder's best, or a bundled one.
 
     Raises:
         ModelError: If nothing is there.
@@ -198,8 +204,12 @@ def find_model_file(where: str | Path) -> Path:
         raise ModelError(f"model {str(where)!r} is a folder without {MODEL_FILE}.")
     if path.is_file():
         return path
+    bundled = bundled_models()
+    if str(where) in bundled:
+        return bundled[str(where)]
     raise ModelError(
-        f"model {str(where)!r} does not exist: give a run folder or a .safetensors file."
+        f"model {str(where)!r} does not exist: give a run folder, a .safetensors file, or one of "
+        f"{', '.join(bundled)}."
     )
 
 

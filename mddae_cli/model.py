@@ -212,6 +212,23 @@ def _halvings(spec: ModelSpec) -> tuple[list[int], int]:
     return widths, spec.image_size // 2**spec.depth
 
 
+def _hidden(spec: ModelSpec) -> int:
+    """Return the width of the fully connected layer between grid and codes, 0 for none.
+
+    Up to 32 px there are two or three convolutions, whose windows do not reach across the
+    picture; this layer joins what they see.
+    """
+    return 16 * spec.width if spec.image_size <= 32 else 0
+
+
+def _connected(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, outputs, bias=False),
+        nn.BatchNorm1d(outputs),
+        nn.LeakyReLU(_SLOPE, inplace=True),
+    )
+
+
 def _down(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, out, 4, stride=2, padding=1, bias=False),
@@ -221,7 +238,7 @@ def _down(channels: int, out: int) -> nn.Sequential:
 
 
 class ConvTower(nn.Module):
-    """Strided convolutions into one linear layer."""
+    """Strided convolutions, for small pictures a connected layer, and a linear one."""
 
     def __init__(self, spec: ModelSpec, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -229,12 +246,15 @@ class ConvTower(nn.Module):
         self.convs = nn.Sequential(
             *(_down(c, o) for c, o in zip([spec.channels, *widths], widths, strict=False))
         )
+        features, hidden = widths[-1] * side * side, _hidden(spec)
+        self.hidden = _connected(features, hidden) if hidden else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(widths[-1] * side * side, outputs)
+        self.out = nn.Linear(hidden or features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, outputs) from images (N, C, H, W)."""
-        out: Tensor = self.out(self.dropout(self.convs(x).flatten(1)))
+        features = self.hidden(self.convs(x).flatten(1))
+        out: Tensor = self.out(self.dropout(features))
         return out
 
 
@@ -282,7 +302,7 @@ class TargetBias(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """A linear layer from (ŷ, z) and transposed convolutions, ŷ joined at each or only there."""
+    """Linear layers from (ŷ, z) and transposed convolutions, ŷ joined at each or only the first."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -291,8 +311,10 @@ class ConvDecoder(nn.Module):
         self.takes_y = spec.kind is not ModelKind.AE
         self.y_everywhere = self.takes_y and spec.inject is Inject.ALL
         self.grid = (widths[-1], side, side)
-        joined = spec.latent_dim + (spec.num_targets if self.takes_y else 0)
-        self.from_codes = nn.Linear(joined, widths[-1] * side * side, bias=False)
+        joined, hidden = spec.latent_dim + self.takes_y * spec.num_targets, _hidden(spec)
+        self.hidden = _connected(joined, hidden) if hidden else nn.Identity()
+        later = hidden + self.y_everywhere * spec.num_targets if hidden else joined
+        self.from_codes = nn.Linear(later, widths[-1] * side * side, bias=False)
         self.first_norm = nn.BatchNorm2d(widths[-1])
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(c, o, 4, stride=2, padding=1, bias=o == spec.channels)
@@ -306,6 +328,9 @@ class ConvDecoder(nn.Module):
     def forward(self, y_hat: Tensor, z: Tensor) -> Tensor:
         """Return images (N, C, H, W) from ŷ (N, K) and z (N, D)."""
         codes = torch.cat([z, y_hat], dim=1) if self.takes_y else z  # (N, D + K)
+        codes = self.hidden(codes)
+        if self.y_everywhere and not isinstance(self.hidden, nn.Identity):
+            codes = torch.cat([codes, y_hat], dim=1)  # (N, hidden + K)
         h = self.from_codes(codes).unflatten(1, self.grid)  # (N, F, h, w)
         h = h.contiguous(memory_format=torch.channels_last)
         h = F.leaky_relu(self.first_norm(h), _SLOPE, inplace=True)

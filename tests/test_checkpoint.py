@@ -15,7 +15,7 @@ import torch
 
 from mddae_cli import checkpoint
 from mddae_cli.errors import ModelError
-from mddae_cli.header import METADATA_KEY, Header, read_header
+from mddae_cli.header import METADATA_KEY, Header, bundled_models, find_model_file, read_header
 from mddae_cli.model import AutoEncoder
 
 
@@ -171,3 +171,38 @@ def test_failed_write_keeps_what_was_there(
         checkpoint.save(saved, AutoEncoder(tiny_header.model), tiny_header)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_half_precision_file_is_half_as_large_and_loads_as_float32(
+    saved: Path, tmp_path: Path, tiny_header: Header
+) -> None:
+    net, header = checkpoint.load(saved)
+    checkpoint.save(tmp_path / "half.safetensors", net, header, half=True)
+    again = checkpoint.load(tmp_path / "half.safetensors").net
+    stored = safetensors.torch.load_file(tmp_path / "half.safetensors")
+    assert stored["decoder.from_codes.weight"].dtype is torch.float16
+    assert stored["decoder.first_norm.running_var"].dtype is torch.float32
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.7 * saved.stat().st_size
+    assert {t.dtype for t in again.parameters()} == {torch.float32}
+    x = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x).x_hat, net(x).x_hat, atol=2e-3, rtol=0)
+
+
+def test_bundled_model_is_found_by_its_name_and_a_file_of_that_name_first(
+    tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_model_file("celeba64").parent.name == "weights"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "celeba64").write_bytes(saved.read_bytes())
+    assert find_model_file("celeba64") == Path("celeba64")
+    with pytest.raises(ModelError, match="or one of celeba64"):
+        find_model_file("celeba65")
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_every_bundled_model_loads_and_is_small(name: str) -> None:
+    net, header = checkpoint.load(name)
+    assert find_model_file(name).stat().st_size <= 12e6
+    assert len(header.names) == header.model.num_targets
+    assert all(bool(t.isfinite().all()) for t in net.state_dict().values())

@@ -168,7 +168,7 @@ def test_the_target_enters_every_decoder_layer_or_the_first_alone(spec, arch):
     for inject in Inject:
         net = build(spec(arch=arch, inject=inject))
         counts[inject] = sum(p.numel() for p in net.decoder.parameters())
-    outs_of_later_layers = {Arch.CONV: 4 + 1, Arch.CDNET: 3136 + 16 * 32 + 16 * 1}[arch]
+    outs_of_later_layers = {Arch.CONV: 8 * 7 * 7 + 4 + 1, Arch.CDNET: 3136 + 16 * 32 + 16 * 1}[arch]
     assert counts[Inject.ALL] - counts[Inject.FIRST] == 10 * outs_of_later_layers
 
 

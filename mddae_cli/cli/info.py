@@ -11,7 +11,7 @@ import typer
 from mddae_cli.cli import console
 from mddae_cli.cli.options import Json, Quiet, Verbose
 from mddae_cli.errors import ModelError
-from mddae_cli.header import MODEL_FILE, Header, find_model_file, read_header
+from mddae_cli.header import MODEL_FILE, Header, bundled_models, find_model_file, read_header
 
 SHORT_HELP = "Say what a model is and how good it was."
 HELP = (
@@ -79,11 +79,12 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _list_models(as_json: bool, quiet: bool) -> None:
-    """Print the models in the run folders under ``runs``; a broken one is named."""
+    """Print the bundled models and those under ``runs``; a broken one is named."""
     found: list[tuple[str, Header]] = []
-    for file in sorted(Path("runs").glob(f"*/{MODEL_FILE}")):
+    here = [str(file.parent) for file in sorted(Path("runs").glob(f"*/{MODEL_FILE}"))]
+    for name in [*bundled_models(), *here]:
         try:
-            found.append((str(file.parent), read_header(file)))
+            found.append((name, read_header(name)))
         except ModelError as exc:
             console.note(f"warning: {exc}")
     if as_json:
@@ -91,10 +92,9 @@ def _list_models(as_json: bool, quiet: bool) -> None:
     elif found:
         rows = [[path, head.dataset, str(len(head.names)), _best(head)] for path, head in found]
         console.say_table(["model", "trained on", "names", "figures"], rows)
-    if not found and not quiet:
+    if not here and not quiet:
         console.note(
-            "No model comes with this version and none lies under ./runs.\n"
-            "Train one: mddae train --dataset digits -o runs/digits"
+            "No model lies under ./runs.\nTrain one: mddae train --dataset digits -o runs/digits"
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 from mddae_cli.config import TargetKind
+from mddae_cli.header import bundled_models
 
 Cli = Callable[..., Result]
 Write = Callable[..., Path]
@@ -22,7 +23,7 @@ def test_info_tells_data_names_size_losses_and_figures(cli: Cli, header_only: Wr
     lines = dict(line.split(":", 1) for line in result.stdout.splitlines())
     assert lines["names"].strip() == "cat, dog"
     assert lines["trained on"].strip() == "mnist, split random (seed 3)"
-    assert lines["latent size"].strip() == "4, normalisation batch"
+    assert lines["latent size"].strip() == "4, normalisation residual"
     assert lines["losses"].strip() == "gamma 0.1  reg dcov"
     assert lines["figures"].strip() == "val_rmse 0.1  y_accuracy 0.99"
     assert lines["pictures"].strip() == "28 px, 1 channels"
@@ -46,14 +47,22 @@ def test_info_reads_a_trained_run(cli: Cli, digits_run: Path) -> None:
     assert "val_rmse" in values["figures"]
 
 
-def test_info_without_a_model_says_what_to_do(cli: Cli) -> None:
+def test_info_without_a_model_lists_the_bundled_ones_and_how_to_train(cli: Cli) -> None:
     result = cli("info")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
+    assert "celeba64" in result.stdout
     assert "mddae train --dataset digits" in result.stderr
 
 
-def test_info_without_a_model_as_json_is_an_empty_list(cli: Cli) -> None:
-    assert json.loads(cli("info", "--json").stdout) == []
+def test_info_without_a_model_as_json_lists_headers(cli: Cli) -> None:
+    listed = json.loads(cli("info", "--json").stdout)
+    assert [model["path"] for model in listed] == list(bundled_models())
+    assert all(len(model["names"]) > 1 for model in listed)
+
+
+def test_info_takes_the_name_of_a_bundled_model(cli: Cli) -> None:
+    values = json.loads(cli("info", "celeba64", "--json").stdout)
+    assert (values["dataset"], len(values["names"])) == ("celeba", 40)
 
 
 def test_info_lists_the_runs_here_and_names_a_broken_one(
