@@ -158,14 +158,14 @@ class TrainConfig:
     reduction: Reduction = Reduction.MEAN
     alpha: float = 0.0
     beta: float = 1.0
-    gamma: float = 0.3
+    gamma: float = 1.0
     gamma_ramp: float = 0.1
     reg: Reg = Reg.DCOR
     reg_memory: int = 384
     targets: Targets = Targets.SOFT
     y_moved_by: YMovedBy = YMovedBy.DIS
     y_epochs: int = 3
-    cycle: float = 0.05
+    cycle: float = 0.02
     cycle_keep: float = 0.5
     cycle_share: float = 0.33
 
@@ -282,9 +282,17 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "alpha": 1.0,
         "reg": Reg.DCOR_ATTR,
         "gamma": 2.0,
+        "cycle": 0.05,
         "y_epochs": 10,
     },
-    "folder": {"image_size": 64, "latent_dim": 128, "batch_size": 64, "alpha": 1.0, "epochs": 40},
+    "folder": {
+        "image_size": 64,
+        "latent_dim": 128,
+        "batch_size": 64,
+        "alpha": 1.0,
+        "cycle": 0.05,
+        "epochs": 40,
+    },
 }
 
 # The rows of Table 1 keep the recipe's optimisation and change what the row names.
