@@ -148,6 +148,8 @@ class _Similarity(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients for both batches, (N, C, H, W) each."""
+        # torch's once_differentiable lets a second derivative pass as 0 where the arriving
+        # gradient is a constant, as that of a sum is; refusing is the only safe answer.
         if torch.is_grad_enabled():
             raise NotImplementedError("SSIM is differentiable once: leave create_graph off.")
         factor = grad[:, None, None, None]

@@ -90,7 +90,8 @@ class Trainer:
         self.samples = SampleSheet(table, header, self.device)
         self.timetable = Timetable(config, len(self.batches))
         self.position = Position()
-        self.sums = torch.zeros(len(_LOSSES), dtype=torch.float64)
+        # Of each loss over the epoch so far, and the number of its steps.
+        self.sums = torch.zeros(len(_LOSSES) + 1, dtype=torch.float64)
 
     def fit(self) -> TrainResult:
         """Run to the end and return what it left.
@@ -123,12 +124,16 @@ class Trainer:
             if learns_target:
                 self.position.y_elapsed_s = self.position.elapsed_s
             stopping = self.stop()
-            if stopping or self.timetable.is_over(self.position):
+            turns = learns_target and not self.timetable.learns_target(self.position)
+            if stopping or turns or self.timetable.is_over(self.position):
                 break
         over = self.timetable.is_over(self.position)
-        if stopping and not over and self.position.step % len(self.batches):
+        if not over and self.position.step % len(self.batches):
+            # Time ran out for ŷ or for the user; the rest of the epoch follows.
             self._save_state()
-            raise self._interrupted()
+            if stopping:
+                raise self._interrupted()
+            return
         seconds = max(self.position.elapsed_s - before, 1e-9)
         images = (self.position.step - first) * self.batches.batch_size
         self._close_epoch(epoch, images / seconds, learns_target)
@@ -144,7 +149,7 @@ class Trainer:
         if not self.config.y_epochs or learns_target:
             return
         tower = self.net.target_tower
-        if self.position.step == self.timetable.y_steps:
+        if self.position.elapsed_s == self.position.y_elapsed_s:
             tower.load_state_dict(self.average.target_tower.state_dict())
         tower.requires_grad_(False).eval()
 
@@ -170,7 +175,8 @@ class Trainer:
         losses.total.backward()
         self.optimiser.step()
         self._follow(step)
-        self.sums += values
+        self.sums[:-1] += values
+        self.sums[-1] += 1
         shown: dict[str, float | int] = dict(zip(_LOSSES, values.tolist(), strict=True))
         shown["epoch"] = step // len(self.batches) + 1
         shown["step"] = step + 1
@@ -193,8 +199,7 @@ class Trainer:
         torch._foreach_lerp_(_floats(self.average), _floats(self.net), 1 - decay)
 
     def _close_epoch(self, epoch: int, images_per_s: float, learns_target: bool) -> None:
-        steps = max(1, self.position.step - epoch * len(self.batches))
-        figures = dict(zip(_LOSSES, (self.sums / steps).tolist(), strict=True))
+        figures = dict(zip(_LOSSES, (self.sums[:-1] / self.sums[-1]).tolist(), strict=True))
         self.sums.zero_()
         if learns_target:
             figures |= self.validator.measure_target(self.average)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mddae_cli.config import Schedule, TrainConfig
 
+# At most this share of a limited time goes to the epochs that learn ŷ alone.
+_TARGET_SHARE = 0.25
+
 
 @dataclass
 class Position:
@@ -42,25 +45,37 @@ class Timetable:
         self.total_steps = self.y_steps + config.epochs * steps_per_epoch
 
     def learns_target(self, position: Position) -> bool:
-        """Return whether only ŷ is learnt at this position."""
-        return position.step < self.y_steps and not self.is_over(position)
+        """Return whether only ŷ is learnt at this position.
+
+        Where time is limited ŷ gets a share of it at most, and never a second turn.
+        """
+        if position.step >= self.y_steps or self._has_left_target(position):
+            return False
+        limit = self.config.max_time_s
+        return limit is None or position.elapsed_s < _TARGET_SHARE * limit
+
+    def _has_left_target(self, position: Position) -> bool:
+        return position.elapsed_s > position.y_elapsed_s
 
     def progress(self, position: Position) -> float:
         """Return the share of the present phase that is over, in [0, 1].
 
-        The first phase goes by steps. The second goes by time where that is limited, so that
-        its schedule fits into what is left.
+        Each phase goes by steps, or by time where that is limited and runs out earlier.
         """
-        if position.step < self.y_steps:
-            return position.step / self.y_steps
-        share = (position.step - self.y_steps) / (self.total_steps - self.y_steps)
-        if self.config.max_time_s is not None:
-            left = max(self.config.max_time_s - position.y_elapsed_s, 1e-9)
-            share = max(share, (position.elapsed_s - position.y_elapsed_s) / left)
-        return min(share, 1.0)
+        limit, elapsed_s = self.config.max_time_s, position.elapsed_s
+        if self.learns_target(position):
+            share = position.step / self.y_steps
+            time_s = None if limit is None else _TARGET_SHARE * limit
+        else:
+            share = (position.step - self.y_steps) / (self.total_steps - self.y_steps)
+            time_s = None if limit is None else limit - position.y_elapsed_s
+            elapsed_s -= position.y_elapsed_s
+        if time_s is not None:
+            share = max(share, elapsed_s / max(time_s, 1e-9))
+        return min(max(share, 0.0), 1.0)
 
     def is_over(self, position: Position) -> bool:
-        """Return whether the run has no step left."""
+        """Return whether the run has no step left; one step at least learns everything."""
         limit = self.config.max_time_s
         late = limit is not None and position.elapsed_s >= limit
-        return position.step >= self.total_steps or late
+        return position.step >= self.total_steps or (late and self._has_left_target(position))

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,7 +159,7 @@ class Recorder(Silent):
         self.curve.append(dict(figures))
 
 
-class Loop:
+class Loop(ABC):
     """A training loop that runs in blocks of steps; each step's seconds are kept."""
 
     def __init__(self, config: TrainConfig, table: Table, work: Path, y_steps: int, steps: int):
@@ -169,8 +170,9 @@ class Loop:
         self.trainer.timetable.total_steps = y_steps + steps
         self.seconds: list[float] = []
 
+    @abstractmethod
     def batches(self, steps: int) -> Iterator[Batch]:
-        raise NotImplementedError
+        """Yield the next batches; what differs between the loops."""
 
     def block(self, steps: int) -> None:
         trainer = self.trainer

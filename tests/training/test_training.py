@@ -203,6 +203,29 @@ def test_time_limit_ends_the_run_at_the_end_of_its_schedule(tmp_path: Path) -> N
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize("limit_s", [1e-6, 1.5])
+def test_time_limit_leaves_time_for_the_model_however_long_the_target_learns(
+    tmp_path: Path, limit_s: float, recorder: Any
+) -> None:
+    config = small_config(epochs=100000, y_epochs=100000, max_time_s=limit_s)
+    result = train(config, tmp_path / "run", reporter=recorder)
+    assert result.model_file.is_file()
+    assert "val_rmse" in recorder.rows[-1]
+    for row in recorder.rows[:-1]:
+        assert 0 < row["dis"] < 3  # a mean over the steps that were done
+
+
+def test_longer_time_after_resuming_does_not_go_back_to_the_target(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(small_config(epochs=100000, y_epochs=100000, max_time_s=0.8), run)
+    trained = checkpoint.load(run).net.target_tower.state_dict()
+    with pytest.raises(InterruptedRun):
+        resume(run, max_time_s=1000.0, stop=stop_at(12))
+    state, _ = checkpoint.load_state(run / "last.safetensors")
+    for name, value in trained.items():
+        assert torch.equal(state[f"net.encoder.to_logits.{name}"], value)
+
+
 def test_progress_reaches_the_reporter(tmp_path: Path, recorder: Any) -> None:
     train(small_config(), tmp_path / "run", reporter=recorder)
     assert ("train", 1200, "image") in recorder.jobs
