@@ -95,6 +95,13 @@ class ZNorm(StrEnum):
     RESIDUAL = "residual"
 
 
+class Upsample(StrEnum):
+    """How the decoder doubles a side: transposed convolution, or repeated pixels and a 3×3 one."""
+
+    TRANSPOSED = "transposed"
+    RESIZE = "resize"
+
+
 class Schedule(StrEnum):
     """How the learning rate moves: not at all, or up for a moment and down along a cosine."""
 
@@ -146,10 +153,11 @@ class TrainConfig:
     preset: str = "default"
     model: ModelKind = ModelKind.MDDAE
     arch: Arch = Arch.CONV
-    latent_dim: int = 16
+    latent_dim: int = 10
     width: int = 32
     depth: int | None = None
     inject: Inject = Inject.ALL
+    upsample: Upsample = Upsample.RESIZE
     z_norm: ZNorm = ZNorm.RESIDUAL
     encoder: Encoder = Encoder.SEPARATE
     dropout: float = 0.3
@@ -165,8 +173,9 @@ class TrainConfig:
     targets: Targets = Targets.SOFT
     y_moved_by: YMovedBy = YMovedBy.DIS
     y_epochs: int = 3
-    cycle: float = 0.02
-    cycle_keep: float = 0.5
+    cycle: float = 0.05
+    cycle_keep: float = 3.0
+    cycle_z: float = 0.0
     cycle_share: float = 0.33
 
     # Optimiser
@@ -210,7 +219,15 @@ def _check(config: TrainConfig) -> None:
     positive = ("latent_dim", "width", "batch_size", "epochs", "lr")
     optional = ("depth", "image_size", "limit", "max_time_s", "threads")
     not_negative: tuple[str, ...] = ("alpha", "beta", "gamma", "gamma_ramp", "reg_memory")
-    not_negative += ("cycle", "cycle_keep", "y_epochs", "weight_decay", "warmup", "shift")
+    not_negative += (
+        "cycle",
+        "cycle_keep",
+        "cycle_z",
+        "y_epochs",
+        "weight_decay",
+        "warmup",
+        "shift",
+    )
     for name in positive + optional + not_negative:
         value = getattr(config, name)
         if value is None:
@@ -282,7 +299,8 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "alpha": 1.0,
         "reg": Reg.DCOR_ATTR,
         "gamma": 2.0,
-        "cycle": 0.05,
+        "cycle": 0.02,
+        "cycle_z": 0.5,
         "y_epochs": 10,
     },
     "folder": {
@@ -290,7 +308,8 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "latent_dim": 128,
         "batch_size": 64,
         "alpha": 1.0,
-        "cycle": 0.05,
+        "cycle": 0.02,
+        "cycle_z": 0.5,
         "epochs": 40,
     },
 }
@@ -315,6 +334,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {
         "reg": Reg.DCOV,
         "reduction": Reduction.SUM,
+        "upsample": Upsample.TRANSPOSED,
         "y_moved_by": YMovedBy.ALL,
         "y_epochs": 0,
         "encoder": Encoder.SHARED,

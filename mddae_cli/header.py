@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, ZNorm
+from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, Upsample, ZNorm
 from mddae_cli.errors import ModelError, UsageError
 
 FORMAT_VERSION = 1
@@ -40,6 +40,7 @@ class ModelSpec:
     width: int
     depth: int
     inject: Inject
+    upsample: Upsample
     z_norm: ZNorm
     encoder: Encoder
     dropout: float
@@ -154,6 +155,7 @@ def _build(raw: dict[str, Any]) -> Header:
         target_kind=TargetKind(m["target_kind"]),
         targets=Targets(m["targets"]),
         inject=Inject(m["inject"]),
+        upsample=Upsample(m.get("upsample", Upsample.TRANSPOSED)),  # older files all are
         z_norm=ZNorm(m["z_norm"]),
         encoder=Encoder(m["encoder"]),
         dropout=float(m["dropout"]),

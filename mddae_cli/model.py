@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, ZNorm
+from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, Upsample, ZNorm
 from mddae_cli.header import ModelSpec
 
 _SLOPE = 0.2
@@ -237,6 +237,33 @@ def _down(channels: int, out: int) -> nn.Sequential:
     )
 
 
+def _up(channels: int, out: int, how: Upsample, *, bias: bool) -> nn.Module:
+    """Return a layer that doubles the side.
+
+    The windows of a transposed convolution overlap in a checkerboard, by which strong edits show
+    as dots and which they use to please the encoder rather than the eye (Odena et al. 2016,
+    Deconvolution and Checkerboard Artifacts).
+    """
+    if how is Upsample.TRANSPOSED:
+        return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=bias)
+    return ResizeConv(channels, out, 3, padding=1, bias=bias)
+
+
+class ResizeConv(nn.Conv2d):
+    """Every pixel repeated 2×2, then a 3×3 convolution, at the cost of the small side.
+
+    Repeating pixels and convolving is one transposed convolution whose 4×4 window is the 3×3
+    window spread by the repetition, so the large grid of repeated pixels is never made.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, out, 2H, 2W) from (N, channels, H, W)."""
+        window = self.weight.flip(-2, -1).transpose(0, 1)  # (channels, out, 3, 3)
+        window = F.pad(window, (0, 1)) + F.pad(window, (1, 0))
+        window = F.pad(window, (0, 0, 0, 1)) + F.pad(window, (0, 0, 1, 0))
+        return F.conv_transpose2d(x, window, self.bias, stride=2, padding=1)
+
+
 class ConvTower(nn.Module):
     """Strided convolutions, for small pictures a connected layer, and a linear one."""
 
@@ -302,7 +329,7 @@ class TargetBias(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Linear layers from (ŷ, z) and transposed convolutions, ŷ joined at each or only the first."""
+    """Linear layers from (ŷ, z) and growing convolutions, ŷ joined at each or only the first."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -317,7 +344,7 @@ class ConvDecoder(nn.Module):
         self.from_codes = nn.Linear(later, widths[-1] * side * side, bias=False)
         self.first_norm = nn.BatchNorm2d(widths[-1])
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(c, o, 4, stride=2, padding=1, bias=o == spec.channels)
+            _up(c, o, spec.upsample, bias=o == spec.channels)
             for c, o in zip([widths[-1], *outs], outs, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[:-1])

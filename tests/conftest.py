@@ -13,7 +13,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, ZNorm
+from mddae_cli.config import (
+    Arch,
+    Encoder,
+    Inject,
+    ModelKind,
+    TargetKind,
+    Targets,
+    Upsample,
+    ZNorm,
+)
 from mddae_cli.header import Header, ModelSpec, Preprocess, SsimSpec
 from mddae_cli.reporting import Figures
 
@@ -185,6 +194,7 @@ def tiny_header() -> Header:
         width=4,
         depth=2,
         inject=Inject.ALL,
+        upsample=Upsample.RESIZE,
         z_norm=ZNorm.BATCH,
         encoder=Encoder.SEPARATE,
         dropout=0.0,

@@ -14,8 +14,16 @@ import safetensors.torch
 import torch
 
 from mddae_cli import checkpoint
+from mddae_cli.config import Upsample
 from mddae_cli.errors import ModelError
-from mddae_cli.header import METADATA_KEY, Header, bundled_models, find_model_file, read_header
+from mddae_cli.header import (
+    METADATA_KEY,
+    Header,
+    bundled_models,
+    find_model_file,
+    parse_header,
+    read_header,
+)
 from mddae_cli.model import AutoEncoder
 
 
@@ -206,3 +214,11 @@ def test_every_bundled_model_loads_and_is_small(name: str) -> None:
     assert find_model_file(name).stat().st_size <= 12e6
     assert len(header.names) == header.model.num_targets
     assert all(bool(t.isfinite().all()) for t in net.state_dict().values())
+
+
+def test_a_header_that_says_nothing_of_upsampling_means_transposed_convolutions(
+    tiny_header: Header,
+) -> None:
+    raw = json.loads(tiny_header.to_json())
+    del raw["model"]["upsample"]
+    assert parse_header(json.dumps(raw), "a file").model.upsample is Upsample.TRANSPOSED

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, ZNorm
+from mddae_cli.config import (
+    Arch,
+    Encoder,
+    Inject,
+    ModelKind,
+    TargetKind,
+    Targets,
+    Upsample,
+    ZNorm,
+)
 from mddae_cli.header import Header, ModelSpec
-from mddae_cli.model import AutoEncoder, LatentNorm, default_depth
+from mddae_cli.model import AutoEncoder, LatentNorm, ResizeConv, default_depth
 
 
 @pytest.fixture
@@ -240,6 +249,22 @@ def test_in_evaluation_a_picture_does_not_depend_on_its_batch(spec, arch, z_norm
     whole = net(x)
     for part, full in zip(net(x[2:3]), whole, strict=True):
         torch.testing.assert_close(part, full[2:3], rtol=1e-4, atol=1e-5)
+
+
+def test_a_resize_convolution_is_repeated_pixels_and_a_convolution():
+    torch.manual_seed(0)
+    layer = ResizeConv(3, 5, 3, padding=1).double()
+    x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
+    repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    wanted = torch.nn.functional.conv2d(repeated, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", list(Upsample))
+def test_a_decoder_grows_in_the_way_its_description_says(spec, how):
+    layers = build(spec(upsample=how)).decoder.ups
+    kinds = {Upsample.TRANSPOSED: torch.nn.ConvTranspose2d, Upsample.RESIZE: ResizeConv}
+    assert all(type(layer) is kinds[how] for layer in layers)
 
 
 @pytest.mark.parametrize("arch", list(Arch))

@@ -60,7 +60,17 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the description as labelled lines."""
     net, config, picture = d["model"], d["config"], d["preprocess"]
     low, high = picture["value_range"]
-    losses = ("reduction", "alpha", "beta", "gamma", "reg", "y_moved_by", "cycle")
+    losses = (
+        "reduction",
+        "alpha",
+        "beta",
+        "gamma",
+        "reg",
+        "y_moved_by",
+        "cycle",
+        "cycle_keep",
+        "cycle_z",
+    )
     lines = [
         ("model", f"{d['path']} ({d['size_bytes'] / 1e6:.1f} MB)"),
         ("trained on", f"{d['dataset']}, split {d['split']} (seed {d['split_seed']})"),

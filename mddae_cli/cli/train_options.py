@@ -22,6 +22,7 @@ from mddae_cli.config import (
     Reg,
     Split,
     Targets,
+    Upsample,
     YMovedBy,
     ZNorm,
 )
@@ -91,6 +92,10 @@ InjectOption = Annotated[
     Inject | None,
     _option("Model", "inject", help="The decoder layers that are offered y_hat."),
 ]
+UpsampleOption = Annotated[
+    Upsample | None,
+    _option("Model", "upsample", help="How the decoder doubles a side."),
+]
 ZNormOption = Annotated[ZNorm | None, _option("Model", "z_norm", help="How z is normalised.")]
 EncoderOption = Annotated[
     Encoder | None,
@@ -138,6 +143,11 @@ Cycle = Annotated[
     float | None,
     _option("Losses", "cycle", help="Weight of the loss on edited pictures."),
 ]
+CycleKeep = Annotated[
+    float | None,
+    _option("Losses", "cycle_keep", help="Its part that keeps the other attributes."),
+]
+CycleZ = Annotated[float | None, _option("Losses", "cycle_z", help="Its part that keeps z.")]
 Epochs = Annotated[int | None, _option("Run", "epochs", help="Passes over the data.")]
 MaxTime = Annotated[
     str | None,

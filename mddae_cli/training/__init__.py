@@ -131,6 +131,7 @@ def make_header(config: TrainConfig, table: Table) -> Header:
             width=config.width,
             depth=depth,
             inject=config.inject,
+            upsample=config.upsample,
             z_norm=config.z_norm,
             encoder=config.encoder,
             dropout=config.dropout,

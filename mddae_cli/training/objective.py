@@ -179,10 +179,11 @@ class Objective(nn.Module):
             kept = logits.new_zeros(())
         else:
             each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")  # (N, K)
-            floor = F.binary_cross_entropy(wanted, wanted, reduction="none")
+            floor = -(torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted))
             seen = each[picked].mean()
             kept = (each - floor)[~picked].mean()
-        return seen + self.config.cycle_keep * (kept + (z_again - z).square().mean())
+        drift = (z_again - z).square().mean()
+        return seen + self.config.cycle_keep * kept + self.config.cycle_z * drift
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

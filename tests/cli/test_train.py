@@ -27,7 +27,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 # What a recipe settles; --config changes it.
 CONFIG_ONLY = {
     *("adam_beta1", "adam_beta2", "weight_decay", "schedule", "warmup", "ema"),
-    *("flip", "shift", "cycle_keep", "cycle_share"),
+    *("flip", "shift", "cycle_share"),
 }
 TINY = ("--limit", "40", "--width", "4", "--latent-dim", "4", "--batch-size", "20")
 
@@ -90,6 +90,7 @@ def test_every_option_reaches_the_configuration(cli: Cli, calls: Calls) -> None:
         "width": 8,
         "depth": 2,
         "inject": "first",
+        "upsample": "transposed",
         "z_norm": "none",
         "encoder": "separate",
         "dropout": 0.1,
@@ -104,6 +105,8 @@ def test_every_option_reaches_the_configuration(cli: Cli, calls: Calls) -> None:
         "reduction": "sum",
         "reg_memory": 64,
         "cycle": 0.5,
+        "cycle_keep": 4.0,
+        "cycle_z": 0.25,
         "epochs": 3,
         "batch_size": 32,
         "lr": 0.01,

@@ -70,6 +70,38 @@ def test_consistency_works_for_attributes(tiny_header: Header) -> None:
     assert float(losses.cycle.detach()) > 0
 
 
+def consistency(header: Header, **changes: Any) -> float:
+    model = replace(header.model, target_kind=TargetKind.ATTRIBUTES)
+    return float(step(replace(header, model=model), cycle=1.0, **changes)[1].cycle.detach())
+
+
+@pytest.mark.parametrize("weight", ["cycle_keep", "cycle_z"])
+def test_what_an_edit_must_keep_is_weighed(tiny_header: Header, weight: str) -> None:
+    alone = {"cycle_keep": 0.0, "cycle_z": 0.0}
+    none, once, twice = (
+        consistency(tiny_header, **(alone | {weight: value})) for value in (0.0, 1.0, 2.0)
+    )
+    assert once > none
+    assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_a_step_runs_on_cuda_in_bfloat16(tiny_header: Header, kind: TargetKind) -> None:
+    header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
+    net = AutoEncoder(header.model).cuda()
+    config = make_config("digits", cycle=1.0)
+    x = torch.rand(8, header.model.channels, 28, 28, device="cuda")
+    y = torch.eye(header.model.num_targets, device="cuda")[
+        torch.arange(8) % header.model.num_targets
+    ]
+    objective = Objective(config, header).cuda()
+    rng = torch.Generator().manual_seed(1)
+    losses = objective(net, x, y, progress=1.0, rng=rng, autocast=torch.bfloat16)
+    losses.total.backward()
+    assert all(bool(term.isfinite()) for term in losses)
+
+
 def test_frozen_module_passes_gradients_and_keeps_its_statistics() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).train()
     before = module[1].running_mean.clone()
