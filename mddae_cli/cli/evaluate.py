@@ -53,6 +53,7 @@ class ProbeName(StrEnum):
 
     LINEAR = "linear"
     MLP = "mlp"
+    SMALL_MLP = "small-mlp"
 
 
 def command(
@@ -82,7 +83,7 @@ def command(
         list[ProbeName] | None,
         typer.Option(
             "--probe",
-            help="A probe of z; may be given several times. Default: both.",
+            help="A probe of z; may be given several times. Default: all.",
             rich_help_panel="Measures",
         ),
     ] = None,

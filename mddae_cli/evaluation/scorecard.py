@@ -95,7 +95,7 @@ def score_card(
         part: What is measured on: ``test`` or ``val``.
         values: What attributes are set to; classes are swapped instead.
         names: Which attributes are edited; all if None.
-        leak_probes: ``linear``, ``mlp`` or both.
+        leak_probes: Any of ``linear``, ``mlp`` and ``small-mlp``.
         max_images: At most so many pictures per edited attribute, or for the swaps.
         batch_size: Pictures at a time; it does not change the figures.
         seed: Of probes and choices.
@@ -195,7 +195,7 @@ def measure_leaks(
         table: Its data set; at most 50,000 rows of the train part are used, drawn by ``seed``.
         codes: Of the pictures to measure on, N rows.
         labels: Of the same pictures, (N, K).
-        probes: ``linear``, ``mlp`` or both.
+        probes: Any of ``linear``, ``mlp`` and ``small-mlp``.
         seed: Of the rows and of the probes.
         batch_size: Pictures at a time.
         reporter: Told of the progress.

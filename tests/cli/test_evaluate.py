@@ -76,7 +76,12 @@ def test_two_models_of_attributes_stand_side_by_side(
     result = cli("evaluate", first, second, *words)
     assert result.exit_code == 0
     (head, *models), (edit_head, *edits), notes = sections(result.stdout)
-    for heading in ("RMSE", "ŷ accuracy", "linear leak (chance)", "mlp leak (chance)"):
+    for heading in (
+        "RMSE",
+        "ŷ accuracy",
+        "linear leak (chance)",
+        "mlp leak (chance)  small-mlp leak (chance)",
+    ):
         assert heading in head
     assert head.endswith("≥70% at ≤2  ≥90% at ≤2")
     assert "swaps" not in head
@@ -148,7 +153,7 @@ def test_a_plain_auto_encoder_needs_no_judge_and_has_no_edits(
     result = cli("evaluate", make_model("ae"), "--data-dir", faces)
     assert result.exit_code == 0
     (head, row), notes = sections(result.stdout)
-    assert head.endswith("linear leak (chance)  mlp leak (chance)")
+    assert head.endswith("linear leak (chance)  mlp leak (chance)  small-mlp leak (chance)")
     assert "ŷ accuracy" not in head
     assert "–" not in row
     assert not any("Judge" in note or "Edits" in note for note in notes)
@@ -194,7 +199,7 @@ def test_a_cap_reaches_the_swaps(cli: Cli, digits_run: Path) -> None:
         (["--values", "1,nan"], "'nan' is no finite number"),
         (["--values", ""], "'' is no finite number"),
         (["--values", "3:1:0.5"], "runs backwards"),
-        (["--probe", "forest"], "'forest' is not one of 'linear', 'mlp'"),
+        (["--probe", "forest"], "'forest' is not one of 'linear', 'mlp', 'small-mlp'"),
         (["--split", "train"], "'train' is not one of 'val', 'test'"),
         (["--max-images", "0"], "'--max-images'"),
         (["nowhere"], "model 'nowhere' does not exist"),

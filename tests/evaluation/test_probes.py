@@ -73,6 +73,13 @@ def test_what_is_not_linear_is_read_by_the_mlp_alone():
     assert probe(z, y, ATTRIBUTES, Probe.MLP).mean > 0.9
 
 
+def test_the_small_probe_sees_less_than_the_mlp():
+    z = normals(9000, 6)
+    y = (z[:, :4].prod(dim=1, keepdim=True) > 0).to(torch.uint8)
+    small, full = (probe(z, y, ATTRIBUTES, which).mean for which in (Probe.SMALL_MLP, Probe.MLP))
+    assert 0.6 < small < full - 0.05
+
+
 def test_a_label_in_a_direction_of_tiny_variance_is_read_all_the_same():
     z = normals(1500, 8)
     y = (z[:, :2] + 0.3 * normals(1500, 2, seed=1) > 0).to(torch.uint8)
