@@ -134,9 +134,9 @@ def test_the_progress_of_probes_and_edits_is_reported(
     options = {"values": [1.0], "leak_probes": list(Probe), "max_images": 3, "reporter": recorder}
     score_card(pixel_model(ATTRIBUTES), table, pixel_judge(ATTRIBUTES), **options)
     assert recorder.jobs == [
-        ("reconstruct", 40, "image"), ("leak", 2, "probe"), ("edits", 12, "image"),
+        ("reconstruct", 40, "image"), ("leak", 3, "probe"), ("edits", 12, "image"),
     ]  # fmt: skip
-    assert (recorder.steps, recorder.ended) == (54, 3)
+    assert (recorder.steps, recorder.ended) == (55, 3)
 
 
 def test_balanced_accuracy_is_not_flattered_by_a_rare_attribute():
