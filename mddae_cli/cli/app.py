@@ -11,7 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 import mddae_cli
-from mddae_cli.cli import console, edit, evaluate, info, reconstruct_metrics, swap_class, train
+from mddae_cli.cli import (
+    console,
+    edit,
+    evaluate,
+    examples,
+    info,
+    reconstruct_metrics,
+    swap_class,
+    train,
+)
 from mddae_cli.cli.options import VERBOSE_KEY
 from mddae_cli.cli.signals import terminate_as_interrupt
 from mddae_cli.errors import MddaeError
@@ -130,6 +139,7 @@ for _name, _module in (
     ("reconstruct-metrics", reconstruct_metrics),
     ("evaluate", evaluate),
     ("info", info),
+    ("examples", examples),
 ):
     app.command(_name, help=_module.HELP, short_help=_module.SHORT_HELP)(_module.command)
 

@@ -11,16 +11,16 @@ from mddae_cli.cli.options import (
     ModelPath,
     Quiet,
     Verbose,
+    model_or,
     parse_changes,
-    required_model,
 )
 from mddae_cli.cli.pictures import Image, Output, read_picture, write_picture
 from mddae_cli.config import TargetKind
-from mddae_cli.header import read_header
+from mddae_cli.header import DEFAULT_FACES, read_header
 
 SHORT_HELP = "Set attributes of a picture."
 HELP = (
-    "Example: mddae edit face.jpg --model runs/faces --set Eyeglasses=1.7 -o out.png\n\n"
+    "Example: mddae edit face.jpg --set Eyeglasses=1.7 -o out.png\n\n"
     "Writes the picture with attributes set to the given values: 0 is without, 1 is with, more "
     "is stronger. mddae info RUN lists the names; case, spaces, hyphens and underscores in them "
     "do not matter. Prints the path of what was written."
@@ -40,7 +40,7 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Edit one picture and print where it is."""
-    where = required_model(model)
+    where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
     header.require_targets(TargetKind.ATTRIBUTES)
     changes = parse_changes(settings, header.names)

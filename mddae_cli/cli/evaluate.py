@@ -23,7 +23,7 @@ from mddae_cli.cli.options import (
 from mddae_cli.cli.tables import Labels, data_of, load_tables
 from mddae_cli.config import ModelKind, TargetKind
 from mddae_cli.errors import UsageError, fold_name, resolve_name
-from mddae_cli.header import Header, read_header
+from mddae_cli.header import DEFAULT_FACES, Header, read_header
 from mddae_cli.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -58,9 +58,13 @@ class ProbeName(StrEnum):
 
 def command(
     models: Annotated[
-        list[Path],
-        typer.Argument(metavar="MODEL...", help="Run folders or .safetensors files."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="[MODEL...]",
+            envvar="MDDAE_MODEL",
+            help="Run folders, .safetensors files or bundled names. Default: celeba64.",
+        ),
+    ] = None,
     attrs: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +116,7 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Measure each model and print the score cards side by side."""
+    models = models or [Path(DEFAULT_FACES)]
     headers = [read_header(model) for model in models]
     options: dict[str, Any] = {
         "values": parse_values(DEFAULT_VALUES if values is None else values),

@@ -86,7 +86,8 @@ ModelPath = Annotated[
         "-m",
         envvar="MDDAE_MODEL",
         metavar="RUN_OR_FILE",
-        help="A run folder or a .safetensors file.",
+        help="A run folder, a .safetensors file or a bundled name. Default: celeba64 for faces, "
+        "mnist for digits.",
     ),
 ]
 Dataset = Annotated[
@@ -210,18 +211,9 @@ def _finite_number(option: str, text: str) -> float:
     return value
 
 
-def required_model(model: Path | None) -> Path:
-    """Return the checkpoint's place.
-
-    Raises:
-        UsageError: If neither ``--model`` nor MDDAE_MODEL names one.
-    """
-    if model is None:
-        raise UsageError(
-            "no model is given: add --model RUN_OR_FILE or set MDDAE_MODEL.\n"
-            "mddae train makes one: mddae train --dataset digits -o runs/digits"
-        )
-    return model
+def model_or(model: Path | None, bundled: str) -> Path:
+    """Return the checkpoint's place: what ``--model`` or MDDAE_MODEL says, else a bundled one."""
+    return Path(bundled) if model is None else model
 
 
 def resolve_dataset(dataset: str, data_dir: Path | None) -> tuple[str, Path | None]:

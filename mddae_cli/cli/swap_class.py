@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, required_model
+from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or
 from mddae_cli.cli.pictures import Image, Output, read_picture, write_picture
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import resolve_name
-from mddae_cli.header import read_header
+from mddae_cli.header import DEFAULT_DIGITS, read_header
 
 SHORT_HELP = "Turn a picture into another class."
 HELP = (
-    "Example: mddae swap-class three.png --model runs/digits --to 7 -o seven.png\n\n"
+    "Example: mddae swap-class three.png --to 7 -o seven.png\n\n"
     "Exchanges two entries of the soft target, that of the class which the picture shows and that "
     "of the wanted one: their sum stays 1 and the style stays as it was. Prints the path of "
     "what was written."
@@ -31,7 +31,7 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Swap the class of one picture and print where it is."""
-    where = required_model(model)
+    where = model_or(model, DEFAULT_DIGITS)
     header = read_header(where)
     header.require_targets(TargetKind.CLASSES)
     wanted = resolve_name("class", to, header.names)

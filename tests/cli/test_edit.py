@@ -65,14 +65,14 @@ def test_edit_takes_the_model_from_the_environment(
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("command", [("edit", "--set", "Smiling=1"), ("swap-class", "--to", "7")])
-def test_a_missing_model_says_what_to_do(cli: Cli, picture: Path, command: tuple[str, ...]) -> None:
-    result = cli(*command, picture)
-    assert result.exit_code == 2
-    assert result.stderr == (
-        "error: no model is given: add --model RUN_OR_FILE or set MDDAE_MODEL.\n"
-        "mddae train makes one: mddae train --dataset digits -o runs/digits\n"
-    )
+def test_without_a_model_edit_takes_the_bundled_faces(
+    cli: Cli, picture: Path, edits: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(editing, "load", lambda where, device: loaded.append(str(where)))
+    result = cli("edit", picture, "--set", "eyeglasses=1.7")
+    assert (result.exit_code, loaded) == (0, ["celeba64"])
+    assert edits == [{"Eyeglasses": 1.7}]
 
 
 @pytest.mark.parametrize(

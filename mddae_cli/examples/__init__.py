@@ -1,0 +1,43 @@
+"""A few pictures that may be redistributed, so that every command can be tried without a data set.
+
+``portrait.jpg`` is cut from NASA's photograph of the astronaut Eileen Collins, in the public
+domain, and aligned as CelebA's pictures are: 178×218, the eyes level. The digits are
+scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mddae_cli import data, images
+from mddae_cli.files import write_bytes
+
+_PORTRAIT = "portrait.jpg"
+_SIDE = 28  # of the digits: that of MNIST
+
+
+def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list[Path], list[Path]]:
+    """Write a portrait and a digit of each class into a folder, which is made where needed.
+
+    Args:
+        folder: Where the pictures go.
+        overwrite: Whether pictures of these names are replaced; else they stay as they are.
+
+    Returns:
+        The paths that were written, and those that were there and stayed.
+
+    Raises:
+        OSError: If the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = data.load_table("digits", image_size=_SIDE)
+    firsts = table.labels.argmax(axis=0)  # the first row of each class
+    places = [folder / _PORTRAIT, *(folder / f"digit-{name}.png" for name in table.names)]
+    kept = [place for place in places if place.exists() and not overwrite]
+    if places[0] not in kept:
+        write_bytes(places[0], Path(__file__).with_name(_PORTRAIT).read_bytes())
+    for place, row in zip(places[1:], firsts, strict=True):
+        if place not in kept:
+            images.write_image(place, table.images[row])
+    return [place for place in places if place not in kept], kept
