@@ -14,6 +14,7 @@ import mddae_cli
 from mddae_cli.cli import (
     console,
     edit,
+    encode,
     evaluate,
     examples,
     info,
@@ -134,6 +135,7 @@ def root(
 
 for _name, _module in (
     ("train", train),
+    ("encode", encode),
     ("edit", edit),
     ("swap-class", swap_class),
     ("reconstruct-metrics", reconstruct_metrics),
