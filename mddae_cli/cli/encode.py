@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -16,7 +15,7 @@ import typer
 
 from mddae_cli.cli import console
 from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or
-from mddae_cli.errors import UsageError
+from mddae_cli.cli.pictures import BatchSize, FromFile, Inputs, Null, named_inputs
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
 
 if TYPE_CHECKING:
@@ -39,17 +38,9 @@ class Format(StrEnum):
 
 
 def command(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[IMAGE...]", help="Pictures, folders, patterns, or -."),
-    ] = None,
-    from_file: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="A file of paths, a line each; - is standard input."),
-    ] = None,
-    null: Annotated[
-        bool, typer.Option("--null", "-0", help="Paths in the list end with NUL, not newline.")
-    ] = False,
+    inputs: Inputs = None,
+    from_file: FromFile = None,
+    null: Null = False,
     model: ModelPath = None,
     output: Annotated[
         Path | None,
@@ -61,20 +52,13 @@ def command(
     soft_target_only: Annotated[
         bool, typer.Option("--soft-target-only", help="Leave z out.")
     ] = False,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Pictures that the model takes at a time.")
-    ] = 64,
+    batch_size: BatchSize = 64,
     device: Device = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Encode every picture and write the rows in the order of the inputs."""
-    given = list(inputs or [])
-    if given.count("-") + (from_file == "-") > 1:
-        raise UsageError("standard input can be read once: give - a single time.")
-    named = given + _listed(from_file, null=null)
-    if not named:
-        raise UsageError("no picture is given: name files or folders, or - for standard input.")
+    named = named_inputs(inputs, from_file, null=null)
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
 
@@ -98,22 +82,6 @@ def command(
         console.note(f"encoded {counts['encoded']}, failed {counts['failed']}")
     if counts["failed"]:
         raise typer.Exit(1)
-
-
-def _listed(from_file: str | None, *, null: bool) -> list[str]:
-    """Return the paths of a list; names that are no UTF-8 come through.
-
-    Raises:
-        UsageError: If the list cannot be read.
-    """
-    if from_file is None:
-        return []
-    try:
-        data = sys.stdin.buffer.read() if from_file == "-" else Path(from_file).read_bytes()
-    except OSError as exc:
-        raise UsageError(f"list {from_file!r} cannot be read: {exc.strerror}.") from exc
-    lines = data.split(b"\0") if null else data.splitlines()
-    return [os.fsdecode(line) for line in lines if line]
 
 
 def _counted(

@@ -1,4 +1,4 @@
-"""``mddae swap-class``: one picture given another class (case 1 of the paper)."""
+"""``mddae swap-class``: pictures given another class (case 1 of the paper)."""
 
 from __future__ import annotations
 
@@ -6,38 +6,66 @@ from typing import Annotated
 
 import typer
 
-from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or
-from mddae_cli.cli.pictures import Image, Output, read_picture, write_picture
+from mddae_cli.cli import console
+from mddae_cli.cli.options import Device, Json, ModelPath, Quiet, Verbose, model_or
+from mddae_cli.cli.pictures import (
+    BatchSize,
+    FromFile,
+    Inputs,
+    Null,
+    Output,
+    Overwrite,
+    change_all,
+    named_inputs,
+    plan,
+)
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import resolve_name
 from mddae_cli.header import DEFAULT_DIGITS, read_header
 
-SHORT_HELP = "Turn a picture into another class."
+SHORT_HELP = "Turn pictures into another class."
 HELP = (
     "Example: mddae swap-class three.png --to 7 -o seven.png\n\n"
     "Exchanges two entries of the soft target, that of the class which the picture shows and that "
-    "of the wanted one: their sum stays 1 and the style stays as it was. Prints the path of "
-    "what was written."
+    "of the wanted one: their sum stays 1 and the style stays as it was. A picture of that class "
+    "comes back as its reconstruction, and that is said. Folders are walked recursively and "
+    "mirrored. Prints the paths of what was written."
 )
 
 
 def command(
-    image: Image,
     to: Annotated[str, typer.Option("--to", metavar="CLASS", help="The wanted class.")],
+    inputs: Inputs = None,
+    from_file: FromFile = None,
+    null: Null = False,
     model: ModelPath = None,
     output: Output = None,
+    overwrite: Overwrite = False,
+    batch_size: BatchSize = 64,
     device: Device = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Swap the class of one picture and print where it is."""
+    """Swap the class of every picture and print where the results are."""
     where = model_or(model, DEFAULT_DIGITS)
     header = read_header(where)
     header.require_targets(TargetKind.CLASSES)
     wanted = resolve_name("class", to, header.names)
-    picture, target = read_picture(image, output)
+    jobs = plan(named_inputs(inputs, from_file, null=null), output, wanted)
 
     from mddae_cli import editing
+    from mddae_cli.pipeline import Edited
 
     net = editing.load(where, device=device or "auto")
-    write_picture(target, editing.swap_class(net, picture, wanted))
+    for result in change_all(
+        net,
+        jobs,
+        lambda codes: codes.swap(wanted),
+        overwrite=overwrite,
+        batch_size=batch_size,
+        as_json=as_json,
+        quiet=quiet,
+    ):
+        if isinstance(result, Edited) and not quiet and (result.before == result.after).all():
+            console.note(f"{result.source.name}: shows {wanted} already, so it is reconstructed.")

@@ -53,7 +53,7 @@ def mddae_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         def start(*args: object, **more: Any) -> subprocess.Popen[str]:
             command = [sys.executable, "-m", "mddae_cli", *map(str, args)]
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
-            process = started.enter_context(subprocess.Popen(command, text=True, **pipes))
+            process = started.enter_context(subprocess.Popen(command, **({"text": True} | pipes)))
             started.callback(process.kill)
             return process
 

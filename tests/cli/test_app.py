@@ -128,7 +128,7 @@ def test_the_probe_sees_what_a_command_imports(picture: Path, digits_run: Path) 
         (["train", "--epochs", "many"], "error: Invalid value for '--epochs'"),
         (["train", "--reg", "foo"], "error: Invalid value for '--reg': 'foo' is not one of 'none'"),
         (["edit", "x.png"], "error: Missing option '--set'"),
-        (["swap-class"], "error: Missing argument 'IMAGE'"),
+        (["swap-class"], "error: Missing option '--to'"),
     ],
     ids=" ".join,
 )
