@@ -45,6 +45,17 @@ class Codes:
             y_hat[:, self.names.index(resolve_name("attribute", name, self.names))] = value
         return dataclasses.replace(self, y_hat=y_hat)
 
+    def add(self, changes: Mapping[str, float]) -> Codes:
+        """Return codes with numbers added to entries of ŷ, by attribute name.
+
+        Raises:
+            UnknownNameError: If a name does not exist.
+        """
+        y_hat = self.y_hat.clone()
+        for name, delta in changes.items():
+            y_hat[:, self.names.index(resolve_name("attribute", name, self.names))] += delta
+        return dataclasses.replace(self, y_hat=y_hat)
+
     def swap(self, name: str) -> Codes:
         """Return codes whose largest entry of ŷ and the named one are exchanged (case 1).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -19,25 +20,36 @@ from mddae_cli.cli.pictures import (
     plan,
 )
 from mddae_cli.config import TargetKind
+from mddae_cli.errors import UsageError
 from mddae_cli.header import DEFAULT_FACES, read_header
 
 SHORT_HELP = "Set attributes of pictures."
 HELP = (
     "Example: mddae edit face.jpg --set Eyeglasses=1.7 -o out.png\n\n"
     "Writes pictures with attributes set to the given values: 0 is without, 1 is with, more "
-    "is stronger. mddae info NAME lists the names; case, spaces, hyphens and underscores in them "
-    "do not matter. Folders are walked recursively and mirrored; what is there already is skipped. "
-    "Prints the paths of what was written; a picture that cannot be read is named, the others are "
-    "done, and the exit code is 1."
+    "is stronger; --add goes from what the picture has. mddae info NAME lists the names; case, "
+    "spaces, hyphens and underscores in them do not matter. Folders are walked recursively and "
+    "mirrored; what is there already is skipped. Prints the paths of what was written; a picture "
+    "that cannot be read is named, the others are done, and the exit code is 1."
 )
 
 
 def command(
-    settings: Annotated[
-        list[str],
-        typer.Option("--set", "-s", metavar="NAME=VALUE", help="May be given several times."),
-    ],
     inputs: Inputs = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="NAME=VALUE", help="May be given several times."),
+    ] = None,
+    additions: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="NAME=DELTA", help="Added to what the picture has."),
+    ] = None,
+    removals: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="NAME", help="The same as NAME=0.")
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Change nothing: write the reconstruction.")
+    ] = False,
     from_file: FromFile = None,
     null: Null = False,
     model: ModelPath = None,
@@ -53,9 +65,12 @@ def command(
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
     header.require_targets(TargetKind.ATTRIBUTES)
-    changes = parse_changes(settings, header.names)
-    label = ",".join(f"{name}={value:g}" for name, value in changes.items())
-    jobs = plan(named_inputs(inputs, from_file, null=null), output, label)
+    removed = [f"{name}=0" for name in removals or ()]
+    values = parse_changes([*(settings or ()), *removed], header.names)
+    deltas = parse_changes(additions or (), header.names, "--add")
+    jobs = plan(
+        named_inputs(inputs, from_file, null=null), output, _label(values, deltas, reset=reset)
+    )
 
     from mddae_cli import editing
 
@@ -63,10 +78,26 @@ def command(
     for _ in change_all(
         net,
         jobs,
-        lambda codes: codes.set(changes),
+        lambda codes: codes.set(values).add(deltas),
         overwrite=overwrite,
         batch_size=batch_size,
         as_json=as_json,
         quiet=quiet,
     ):
         pass
+
+
+def _label(values: Mapping[str, float], deltas: Mapping[str, float], *, reset: bool) -> str:
+    """Return what ``{edit}`` stands for.
+
+    Raises:
+        UsageError: If there is no change, a change beside ``--reset``, or two of one attribute.
+    """
+    if twice := sorted(values.keys() & deltas.keys()):
+        raise UsageError(f"{twice[0]} is both set and added to: give one of the two.")
+    if reset and (values or deltas):
+        raise UsageError("--reset changes nothing: leave out --set, --add and --remove.")
+    if not (values or deltas or reset):
+        raise UsageError("no change is given: add --set NAME=VALUE, --add, --remove or --reset.")
+    parts = [f"{name}={value:g}" for name, value in values.items()]
+    return ",".join([*parts, *(f"{name}{delta:+g}" for name, delta in deltas.items())]) or "reset"

@@ -149,12 +149,15 @@ def parse_names(text: str) -> list[str]:
     return names
 
 
-def parse_changes(settings: Sequence[str], known: Iterable[str]) -> dict[str, float]:
+def parse_changes(
+    settings: Sequence[str], known: Iterable[str], option: str = "--set"
+) -> dict[str, float]:
     """Return what ``--set Name=VALUE`` options ask for, under the model's own names.
 
     Args:
         settings: The values of the options, such as ``"eyeglasses=1.7"``.
         known: The names that the model has; case, spaces, hyphens and underscores are forgiven.
+        option: How errors call the option.
 
     Raises:
         UsageError: If one is malformed, not finite, or given twice.
@@ -165,11 +168,13 @@ def parse_changes(settings: Sequence[str], known: Iterable[str]) -> dict[str, fl
     for setting in settings:
         given, equals, number = setting.rpartition("=")
         if not equals or not fold_name(given):
-            raise UsageError(f"--set {setting!r} is no Name=VALUE: write --set Eyeglasses=1.7.")
+            raise UsageError(
+                f"{option} {setting!r} is no Name=VALUE: write {option} Eyeglasses=1.7."
+            )
         name = resolve_name("attribute", given.strip(), names)
         if name in changes:
-            raise UsageError(f"--set {setting!r} sets {name} a second time: give it once.")
-        changes[name] = _finite_number(f"--set {setting!r}", number)
+            raise UsageError(f"{option} {setting!r} sets {name} a second time: give it once.")
+        changes[name] = _finite_number(f"{option} {setting!r}", number)
     return changes
 
 

@@ -316,3 +316,44 @@ def test_a_digit_of_the_wanted_class_is_said_to_be_reconstructed(
     assert result.stderr == f"{picture}: shows {shown} already, so it is reconstructed.\n"
     wanted = editing.to_pixels(model.reconstruct(pixels))[0]
     assert (images.read_image("one.edited.png")[:, :, :1] == wanted).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "label"),
+    [
+        (("--add", "smiling=0.25"), {"Smiling": 0.75}, "Smiling+0.25"),
+        (("--add", "Smiling=-1", "-s", "Eyeglasses=2"), None, "Eyeglasses=2,Smiling-1"),
+        (("--remove", "no beard"), {"No_Beard": 0.0}, "No_Beard=0"),
+        (("--reset",), {}, "reset"),
+    ],
+)
+def test_edits_are_also_added_removed_and_left_out(
+    cli: Cli,
+    header_only: Write,
+    picture: Path,
+    edits: list[dict[str, float]],
+    words: tuple[str, ...],
+    asked: dict[str, float] | None,
+    label: str,
+) -> None:
+    result = cli("edit", picture, "-m", header_only(), *words, "-o", "{edit}.png")
+    assert (result.exit_code, result.stdout) == (0, f"{label}.png\n")
+    assert edits == [{"Smiling": -0.5, "Eyeglasses": 2.0} if asked is None else asked]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "no change is given: add --set NAME=VALUE"),
+        (("--reset", "--set", "Smiling=1"), "--reset changes nothing"),
+        (("--add", "Smiling=1", "--remove", "Smiling"), "Smiling is both set and added to"),
+        (("--add", "Smiling"), "--add 'Smiling' is no Name=VALUE"),
+        (("--remove", "Smilling"), "Did you mean Smiling"),
+    ],
+)
+def test_changes_that_contradict_are_refused(
+    cli: Cli, header_only: Write, picture: Path, words: tuple[str, ...], said: str
+) -> None:
+    result = cli("edit", picture, "-m", header_only(), *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
