@@ -21,11 +21,11 @@ from mddae_cli.cli.pictures import (
 )
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import resolve_name
-from mddae_cli.header import DEFAULT_DIGITS, read_header
+from mddae_cli.header import read_header
 
 SHORT_HELP = "Turn pictures into another class."
 HELP = (
-    "Example: mddae swap-class three.png --to 7 -o seven.png\n\n"
+    "Example: mddae swap-class three.png --model runs/digits --to 7 -o seven.png\n\n"
     "Exchanges two entries of the soft target, that of the class which the picture shows and that "
     "of the wanted one: their sum stays 1 and the style stays as it was. A picture of that class "
     "comes back as its reconstruction, and that is said. Folders are walked recursively and "
@@ -48,7 +48,7 @@ def command(
     verbose: Verbose = False,
 ) -> None:
     """Swap the class of every picture and print where the results are."""
-    where = model_or(model, DEFAULT_DIGITS)
+    where = model_or(model)
     header = read_header(where)
     header.require_targets(TargetKind.CLASSES)
     wanted = resolve_name("class", to, header.names)

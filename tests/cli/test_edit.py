@@ -95,6 +95,15 @@ def test_without_a_model_edit_takes_the_bundled_faces(
     assert (result.exit_code, edits) == (0, [{"5_o_Clock_Shadow": 1.7}])
 
 
+def test_without_a_model_swap_class_says_what_to_do(cli: Cli, picture: Path) -> None:
+    result = cli("swap-class", picture, "--to", "7")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: no model is given: add --model RUN_OR_FILE or set MDDAE_MODEL.\n"
+        "mddae train makes one: mddae train --dataset digits -o runs/digits\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
