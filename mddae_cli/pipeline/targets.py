@@ -111,7 +111,8 @@ def _fixed_part(template: str) -> Path:
 
 def _checked(source: Source, target: Path) -> Path:
     images.format_of(target)
-    if source.name != STDIN and target.exists() and target.samefile(source.name):
+    there = target.exists() and Path(source.name).exists()
+    if source.name != STDIN and there and target.samefile(source.name):
         raise UsageError(f"-o {str(target)!r} is the picture itself: name another file.")
     return target
 

@@ -269,6 +269,18 @@ def test_places_that_cannot_be_meant_are_refused_before_the_model_is_loaded(
     assert not Path("out").exists()
 
 
+def test_a_missing_picture_whose_result_is_there_stops_nothing(
+    cli: Cli, header_only: Write, album: Path, edits: list[dict[str, float]]
+) -> None:
+    Path("out").mkdir()
+    Path("out/gone.png").write_text("an earlier result")
+    words = ("-m", header_only(), "-s", "Smiling=1", "-o", "out", "--overwrite")
+    result = cli("edit", album / "gone.png", album / "b.jpg", *words)
+    assert (result.exit_code, result.stdout) == (1, "out/b.png\n")
+    assert "gone.png: does not exist." in result.stderr
+    assert Path("out/gone.png").read_text() == "an earlier result"
+
+
 def test_two_pictures_that_would_become_one_file_are_refused(
     cli: Cli, header_only: Write, album: Path
 ) -> None:
