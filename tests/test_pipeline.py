@@ -47,6 +47,14 @@ def test_folders_files_and_patterns_become_sources_in_order(folder: Path) -> Non
     ]  # fmt: skip
 
 
+def test_only_a_folder_of_results_within_the_pictures_is_left_out(folder: Path) -> None:
+    everything = find_sources([str(folder)])
+    for elsewhere in (folder.parent, folder, folder.parent / "out"):
+        assert find_sources([str(folder)], outside=elsewhere) == everything
+    within = find_sources([str(folder)], outside=folder / "sub")
+    assert [source.below for source in within] == ["a.png", "b.png", "broken.png", "c.png"]
+
+
 def test_a_name_with_a_patterns_signs_is_itself_where_it_exists(tmp_path: Path) -> None:
     odd = tmp_path / "odd[1].png"
     odd.write_bytes(b"")

@@ -52,9 +52,10 @@ def _expand(text: str, outside: Path | None) -> Iterator[Source]:
         found = images.find_images(path)
         if not found:
             raise ImageError(f"folder {text!r} holds no picture.")
+        results = outside if outside is not None and _is_within(outside, path) else None
         for image in found:
             place = path / image.path
-            if outside is None or not _is_below(place, outside):
+            if results is None or not _is_within(place, results):
                 yield Source(str(place), image.path)
     elif glob.has_magic(text) and not os.path.lexists(text):
         matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # patterns may be absolute
@@ -66,5 +67,6 @@ def _expand(text: str, outside: Path | None) -> Iterator[Source]:
         yield Source(text, path.name)
 
 
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.absolute().is_relative_to(folder.absolute())
+def _is_within(path: Path, folder: Path) -> bool:
+    place, root = path.absolute(), folder.absolute()
+    return place != root and place.is_relative_to(root)
