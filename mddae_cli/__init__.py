@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mddae_cli.calibration import calibrate
     from mddae_cli.config import PRESETS, TrainConfig, make_config
     from mddae_cli.data import load_table
     from mddae_cli.editing import Codes, Model, edit, edit_image, load, swap_class
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
         UnknownNameError,
         UsageError,
     )
-    from mddae_cli.header import Header, read_header
+    from mddae_cli.header import Calibration, Header, read_header
     from mddae_cli.reporting import Reporter
     from mddae_cli.training import TrainResult, resume, train
 
 __all__ = [
     "PRESETS",
+    "Calibration",
     "Codes",
     "DatasetError",
     "DivergedError",
@@ -45,6 +47,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "__version__",
+    "calibrate",
     "edit",
     "edit_image",
     "load",
@@ -57,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "calibration": ("calibrate",),
     "config": ("PRESETS", "TrainConfig", "make_config"),
     "data": ("load_table",),
     "editing": ("Codes", "Model", "edit", "edit_image", "load", "swap_class"),
@@ -70,7 +74,7 @@ _HOMES = {
         "UnknownNameError",
         "UsageError",
     ),
-    "header": ("Header", "read_header"),
+    "header": ("Calibration", "Header", "read_header"),
     "reporting": ("Reporter",),
     "training": ("TrainResult", "resume", "train"),
 }

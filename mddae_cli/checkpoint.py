@@ -57,6 +57,23 @@ def save(path: str | Path, net: AutoEncoder, header: Header, *, half: bool = Fal
     write_bytes(path, safetensors.torch.save(tensors, {METADATA_KEY: header.to_json()}))
 
 
+def replace_header(where: str | Path, header: Header, to: str | Path | None = None) -> None:
+    """Give the checkpoint of a file or run folder another header; its weights keep their bytes.
+
+    Args:
+        where: The checkpoint.
+        header: What it shall say about itself.
+        to: Another file that is written instead.
+
+    Raises:
+        ModelError: If it is missing or damaged.
+        OSError: If the disk refuses; what was there before stays.
+    """
+    path = find_model_file(where)
+    data = safetensors.torch.save(_read_tensors(path), {METADATA_KEY: header.to_json()})
+    write_bytes(path if to is None else to, data)
+
+
 def load(where: str | Path) -> Loaded:
     """Return the model of a file or run folder, on the CPU, in evaluation mode.
 

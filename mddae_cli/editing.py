@@ -17,24 +17,29 @@ from torch import Tensor
 from mddae_cli import checkpoint, runtime
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import resolve_name
-from mddae_cli.header import Header
+from mddae_cli.header import DEFAULT_FACES, Calibration, Header
 from mddae_cli.images import Pixels, fit, read_image, write_image
 from mddae_cli.model import AutoEncoder
 
 
 @dataclass(frozen=True)
 class Codes:
-    """What pictures are made of: ``y_hat`` (N, K), named, and ``z`` (N, D)."""
+    """What pictures are made of: ``y_hat`` (N, K), named, and ``z`` (N, D).
+
+    ``calibration`` is the unit in which :meth:`set` and :meth:`add` take values; None is raw ŷ.
+    """
 
     y_hat: Tensor
     z: Tensor
     names: tuple[str, ...]
+    calibration: Calibration | None = None
 
     def set(self, changes: Mapping[str, float] | None = None, **more: float) -> Codes:
         """Return codes with entries of ŷ replaced (case 2 of section 3.5).
 
         Args:
-            changes: Attribute names and values; any real number, not only in [0, 1].
+            changes: Attribute names and values; any real number, not only in [0, 1]. With a
+                calibration 0 is an average picture without the attribute, 1 one with it.
             more: The same as keywords.
 
         Raises:
@@ -42,7 +47,8 @@ class Codes:
         """
         y_hat = self.y_hat.clone()
         for name, value in (dict(changes or {}) | more).items():
-            y_hat[:, self.names.index(resolve_name("attribute", name, self.names))] = value
+            k = self.names.index(resolve_name("attribute", name, self.names))
+            y_hat[:, k] = value if self.calibration is None else self.calibration.to_raw(k, value)
         return dataclasses.replace(self, y_hat=y_hat)
 
     def add(self, changes: Mapping[str, float]) -> Codes:
@@ -53,7 +59,8 @@ class Codes:
         """
         y_hat = self.y_hat.clone()
         for name, delta in changes.items():
-            y_hat[:, self.names.index(resolve_name("attribute", name, self.names))] += delta
+            k = self.names.index(resolve_name("attribute", name, self.names))
+            y_hat[:, k] += delta * (1.0 if self.calibration is None else self.calibration.step(k))
         return dataclasses.replace(self, y_hat=y_hat)
 
     def swap(self, name: str) -> Codes:
@@ -79,16 +86,25 @@ def swap_entries(y_hat: Tensor, wanted: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, ready to use: what :func:`load` returns."""
+    """A trained model, ready to use: what :func:`load` returns.
+
+    ``raw`` leaves its calibration unused, so that intensities are the paper's own raw ŷ.
+    """
 
     net: AutoEncoder
     header: Header
     device: torch.device
+    raw: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The class or attribute names, K."""
         return self.header.names
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The unit of intensity; None where it is raw ŷ."""
+        return None if self.raw else self.header.calibration
 
     def to_input(self, images: Pixels) -> Tensor:
         """Return pictures as the network's input.
@@ -115,7 +131,8 @@ class Model:
     def encode(self, images: Pixels) -> Codes:
         """Return the codes of pictures, uint8 (N, H, W, C)."""
         logits, z = self.net.encode(self.to_input(images))
-        return Codes(self.net.decoder_target(self.net.soft_target(logits)), z, self.names)
+        y_hat = self.net.decoder_target(self.net.soft_target(logits))
+        return Codes(y_hat, z, self.names, self.calibration)
 
     @torch.inference_mode()
     def decode(self, codes: Codes) -> Tensor:
@@ -128,12 +145,13 @@ class Model:
         return self.decode(self.encode(images))
 
 
-def load(where: str | Path, device: str = "auto") -> Model:
+def load(where: str | Path, device: str = "auto", *, raw: bool = False) -> Model:
     """Return the model of a file or a run folder.
 
     Args:
-        where: A ``.safetensors`` file or a run folder.
+        where: A ``.safetensors`` file, a run folder or the name of a bundled model.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        raw: Take intensities as raw ŷ, the paper's own scale, instead of calibrated ones.
 
     Raises:
         ModelError: If it is missing, damaged, hostile or too new.
@@ -141,7 +159,7 @@ def load(where: str | Path, device: str = "auto") -> Model:
     """
     target = runtime.pick_device(device)
     net, header = checkpoint.load(where)
-    return Model(net.to(target), header, target)
+    return Model(net.to(target), header, target, raw)
 
 
 def to_pixels(x: Tensor) -> Pixels:
@@ -161,13 +179,15 @@ class Picture:
         write_image(path, self.pixels)
 
 
-def edit(image: str | Path | Pixels, model: Model | str | Path, **changes: float) -> Picture:
-    """Return a picture with attributes set to values: ``edit("a.png", "run", Smiling=1.5)``.
+def edit(
+    image: str | Path | Pixels, model: Model | str | Path = DEFAULT_FACES, **changes: float
+) -> Picture:
+    """Return a picture with attributes set to values: ``edit("a.png", Smiling=1.5)``.
 
     Args:
         image: A file, or uint8 pixels (H, W, 3).
-        model: A model, or the file or run folder of one.
-        changes: Attribute names and values of ŷ.
+        model: A model, or what :func:`load` takes; by default the bundled faces.
+        changes: Attribute names and values, in the model's unit of intensity.
 
     Raises:
         ImageError: If the file cannot be read.
@@ -185,7 +205,7 @@ def edit_image(model: Model, image: Pixels, changes: Mapping[str, float]) -> Pix
     Args:
         model: A model of attributes.
         image: uint8, shape (H, W, 3), any size; fitted by the model's preprocessing.
-        changes: Attribute names and values of ŷ. None at all gives the reconstruction.
+        changes: Attribute names and values, in the model's unit. None gives the reconstruction.
 
     Returns:
         uint8, shape (S, S, C), S the model's side.

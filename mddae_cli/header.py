@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,6 +81,42 @@ class SsimSpec:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The unit of intensity: the raw ŷ that each attribute's 0 and 1 stand for, K numbers each.
+
+    0 is what pictures without the attribute look like, 1 what pictures with it look like, to
+    the model's own encoder; see :func:`mddae_cli.calibration.calibrate`.
+    """
+
+    zero: tuple[float, ...]
+    one: tuple[float, ...]
+
+    def to_raw(self, k: int, value: float) -> float:
+        """Return the raw ŷ of attribute ``k`` that ``value`` calibrated units mean."""
+        return self.zero[k] + value * self.step(k)
+
+    def from_raw(self, k: int, y_hat: float) -> float:
+        """Return the calibrated units that the raw ``y_hat`` of attribute ``k`` is."""
+        return (y_hat - self.zero[k]) / self.step(k)
+
+    def step(self, k: int) -> float:
+        """Return how much of raw ŷ one calibrated unit of attribute ``k`` is."""
+        return self.one[k] - self.zero[k]
+
+
+# What is kept of each attribute's measured curve, in the unit of ``--set``; None: not reached.
+WORKING_RANGE_KEYS = (
+    "first",
+    "last",
+    "seen_50",
+    "seen_90",
+    "collateral_5",
+    "collateral_8",
+    "falls",
+)
+
+
+@dataclass(frozen=True)
 class Header:
     """The self-description of a checkpoint (DESIGN: a run folder)."""
 
@@ -94,8 +131,8 @@ class Header:
     config: dict[str, Any]
     package_version: str
     figures: dict[str, float] = field(default_factory=dict)
-    calibration: dict[str, Any] | None = None
-    working_ranges: dict[str, Any] | None = None
+    calibration: Calibration | None = None
+    working_ranges: dict[str, dict[str, float | None]] | None = None
     format_version: int = FORMAT_VERSION
 
     def require_targets(self, kind: TargetKind) -> None:
@@ -180,7 +217,35 @@ def _build(raw: dict[str, Any]) -> Header:
     rest = {k: v for k, v in raw.items() if k in fields}
     rest |= {"model": model, "preprocess": preprocess, "ssim": ssim, "names": names}
     rest["base_rates"] = tuple(float(rate) for rate in raw["base_rates"])
+    rest["calibration"] = _calibration(raw.get("calibration"), len(names))
+    rest["working_ranges"] = _working_ranges(raw.get("working_ranges"), names)
     return Header(**rest)
+
+
+def _calibration(raw: Any, num_targets: int) -> Calibration | None:
+    if raw is None:
+        return None
+    zero, one = (tuple(float(value) for value in raw[key]) for key in ("zero", "one"))
+    if not len(zero) == len(one) == num_targets:
+        raise ValueError(f"calibration of {len(zero)} and {len(one)} for {num_targets} targets")
+    if not all(map(math.isfinite, zero + one)):
+        raise ValueError("calibration is not finite")
+    if not all(low < high for low, high in zip(zero, one, strict=True)):
+        raise ValueError("calibration puts 1 at or below 0")
+    return Calibration(zero, one)
+
+
+def _working_ranges(raw: Any, names: tuple[str, ...]) -> dict[str, dict[str, float | None]] | None:
+    if raw is None:
+        return None
+    return {
+        name: {
+            key: None if raw[name][key] is None else float(raw[name][key])
+            for key in WORKING_RANGE_KEYS
+        }
+        for name in names
+        if name in raw
+    }
 
 
 def _size(values: dict[str, Any], key: str) -> int:

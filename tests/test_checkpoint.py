@@ -18,6 +18,8 @@ from mddae_cli.config import Upsample
 from mddae_cli.errors import ModelError
 from mddae_cli.header import (
     METADATA_KEY,
+    WORKING_RANGE_KEYS,
+    Calibration,
     Header,
     bundled_models,
     find_model_file,
@@ -222,3 +224,48 @@ def test_a_header_that_says_nothing_of_upsampling_means_transposed_convolutions(
     raw = json.loads(tiny_header.to_json())
     del raw["model"]["upsample"]
     assert parse_header(json.dumps(raw), "a file").model.upsample is Upsample.TRANSPOSED
+
+
+def test_replacing_the_header_keeps_the_bytes_of_the_weights(
+    saved: Path, tmp_path: Path, tiny_header: Header
+) -> None:
+    net, header = checkpoint.load(saved)
+    half = tmp_path / "half.safetensors"
+    checkpoint.save(half, net, header, half=True)
+    told = dataclasses.replace(header, calibration=Calibration((0.0,) * 10, (0.5,) * 10))
+    checkpoint.replace_header(half, told, tmp_path / "told.safetensors")
+    before, after = (
+        safetensors.torch.load_file(tmp_path / f"{name}.safetensors") for name in ("half", "told")
+    )
+    assert read_header(tmp_path / "told.safetensors") == told
+    assert read_header(half) == header
+    assert before.keys() == after.keys()
+    assert all(
+        torch.equal(before[k], after[k]) and before[k].dtype == after[k].dtype for k in before
+    )
+    checkpoint.replace_header(half, told)
+    assert half.read_bytes() == (tmp_path / "told.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("zero", "one", "reason"),
+    [
+        ([0.0] * 9, [1.0] * 9, "9 and 9 for 10 targets"),
+        ([0.0] * 10, [0.0] * 10, "1 at or below 0"),
+        ([0.0] * 10, [float("inf")] * 10, "not finite"),
+    ],
+)
+def test_a_calibration_that_makes_no_sense_is_refused(
+    tiny_header: Header, zero: list[float], one: list[float], reason: str
+) -> None:
+    raw = json.loads(tiny_header.to_json()) | {"calibration": {"zero": zero, "one": one}}
+    with pytest.raises(ModelError, match=reason):
+        parse_header(json.dumps(raw), "a file")
+
+
+def test_calibration_and_working_ranges_come_back(tiny_header: Header) -> None:
+    ranges = {"3": dict.fromkeys(WORKING_RANGE_KEYS, 1.5) | {"falls": None}}
+    told = dataclasses.replace(
+        tiny_header, calibration=Calibration((0.0,) * 10, (0.5,) * 10), working_ranges=ranges
+    )
+    assert parse_header(told.to_json(), "a file") == told

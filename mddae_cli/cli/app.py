@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 import mddae_cli
 from mddae_cli.cli import (
+    calibrate,
     console,
     edit,
     encode,
@@ -140,6 +141,7 @@ for _name, _module in (
     ("swap-class", swap_class),
     ("reconstruct-metrics", reconstruct_metrics),
     ("evaluate", evaluate),
+    ("calibrate", calibrate),
     ("info", info),
     ("examples", examples),
 ):

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mddae_cli.cli.options import Device, Json, ModelPath, Quiet, Verbose, model_or, parse_changes
+from mddae_cli.cli import console
+from mddae_cli.cli.options import (
+    Device,
+    Json,
+    ModelPath,
+    Quiet,
+    Raw,
+    Verbose,
+    model_or,
+    parse_changes,
+)
 from mddae_cli.cli.pictures import (
     BatchSize,
     FromFile,
@@ -21,16 +31,16 @@ from mddae_cli.cli.pictures import (
 )
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import UsageError
-from mddae_cli.header import DEFAULT_FACES, read_header
+from mddae_cli.header import DEFAULT_FACES, Header, read_header
 
 SHORT_HELP = "Set attributes of pictures."
 HELP = (
     "Example: mddae edit face.jpg --set Eyeglasses=1.7 -o out.png\n\n"
-    "Writes pictures with attributes set to the given values: 0 is without, 1 is with, more "
-    "is stronger; --add goes from what the picture has. mddae info NAME lists the names; case, "
-    "spaces, hyphens and underscores in them do not matter. Folders are walked recursively and "
-    "mirrored; what is there already is skipped. Prints the paths of what was written; a picture "
-    "that cannot be read is named, the others are done, and the exit code is 1."
+    "Writes pictures with attributes set to the given values: 0 is an average picture without, "
+    "1 one with it, more is stronger; --add goes from what the picture has. mddae info NAME lists "
+    "the names; case, spaces, hyphens and underscores in them do not matter. Folders are walked "
+    "recursively and mirrored; what is there already is skipped. Prints the paths of what was "
+    "written; a picture that cannot be read is named, the others are done, and the exit code is 1."
 )
 
 
@@ -50,6 +60,7 @@ def command(
     reset: Annotated[
         bool, typer.Option("--reset", help="Change nothing: write the reconstruction.")
     ] = False,
+    raw: Raw = False,
     from_file: FromFile = None,
     null: Null = False,
     model: ModelPath = None,
@@ -74,7 +85,9 @@ def command(
 
     from mddae_cli import editing
 
-    net = editing.load(where, device=device or "auto")
+    if not raw and not quiet:
+        _warn_of_range(header, values)
+    net = editing.load(where, device=device or "auto", raw=raw)
     for _ in change_all(
         net,
         jobs,
@@ -85,6 +98,19 @@ def command(
         quiet=quiet,
     ):
         pass
+
+
+def _warn_of_range(header: Header, values: Mapping[str, float]) -> None:
+    """Say which values lie far outside what was measured of their attribute."""
+    for name, value in values.items():
+        measured = (header.working_ranges or {}).get(name, {})
+        first, last = measured.get("first"), measured.get("last")
+        if first is None or last is None or first - 1 <= value <= last + 1:
+            continue
+        console.note(
+            f"warning: {name}={value:g} lies far outside {first:g} to {last:g}, where it was "
+            "measured: expect more than one thing to change."
+        )
 
 
 def _label(values: Mapping[str, float], deltas: Mapping[str, float], *, reset: bool) -> str:

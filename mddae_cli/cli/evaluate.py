@@ -16,6 +16,7 @@ from mddae_cli.cli.options import (
     Device,
     Json,
     Quiet,
+    Raw,
     Threads,
     Verbose,
     parse_values,
@@ -83,6 +84,7 @@ def command(
             rich_help_panel="Measures",
         ),
     ] = None,
+    raw: Raw = False,
     probes: Annotated[
         list[ProbeName] | None,
         typer.Option(
@@ -136,10 +138,10 @@ def command(
         tables = load_tables(where, reporter)
         judges = _judges(headers, tables, part, device or "auto", reporter)
         ready = list(zip(models, names, tables, judges, strict=True))
-        measured = _measure(ready, part, device or "auto", options, reporter)
+        measured = _measure(ready, part, device or "auto", options, reporter, raw=raw)
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
-        console.say_json({"seed": seed, "max_images": max_images, "models": records})
+        console.say_json({"seed": seed, "max_images": max_images, "raw": raw, "models": records})
     else:
         cards.say(measured)
 
@@ -194,6 +196,8 @@ def _measure(
     device: str,
     options: dict[str, Any],
     reporter: Reporter,
+    *,
+    raw: bool,
 ) -> list[tuple[str, ScoreCard]]:
     """Return the score card of each model with its path."""
     from mddae_cli import editing
@@ -202,7 +206,7 @@ def _measure(
     measured = []
     for path, names, table, judge in ready:
         reporter.noted(f"model {path}")
-        net = editing.load(path, device=device)
+        net = editing.load(path, device=device, raw=raw)
         choice = {"names": names, "reporter": reporter, **options}
         measured.append((str(path), score_card(net, table, judge, part.value, **choice)))
     return measured

@@ -81,6 +81,7 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("names", ", ".join(d["names"])),
         ("pictures", f"{picture['image_size']} px, {picture['channels']} channels"),
         ("value range", f"{low:g} to {high:g}"),
+        ("intensities", "raw" if d["calibration"] is None else "calibrated"),
         ("losses", console.format_figures({k: config.get(k) for k in losses})),
         ("figures", console.format_figures(d["figures"]) or "none recorded"),
         ("written by", f"mddae {d['package_version']}, format {d['format_version']}"),

@@ -64,6 +64,12 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON on standard output.", rich_help_panel="Output"),
 ]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="Values are raw soft targets, the paper's scale, not calibrated units."
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ saved step ends with the same bytes as one that was never stopped.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mddae_cli import checkpoint, runtime
-from mddae_cli.config import TrainConfig
+from mddae_cli import checkpoint, editing, runtime
+from mddae_cli.calibration import calibrate
+from mddae_cli.config import ModelKind, TargetKind, TrainConfig
 from mddae_cli.data.table import Table
 from mddae_cli.errors import DivergedError, InterruptedRun
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
@@ -70,7 +72,7 @@ class Trainer:
         reporter: Reporter,
         stop: Callable[[], bool],
     ) -> None:
-        self.config, self.header, self.run = config, header, run
+        self.config, self.table, self.header, self.run = config, table, header, run
         self.reporter, self.stop = reporter, stop
         self.device = runtime.pick_device(config.device)
         self.autocast = runtime.pick_autocast(config.precision, self.device)
@@ -107,9 +109,20 @@ class Trainer:
         while not self.timetable.is_over(self.position):
             self._epoch()
         self.reporter.finished()
+        self._calibrate()
         best = read_header(self.run.path)
         epochs = -(-self.position.step // len(self.batches))
         return TrainResult(self.run.path, self.run.path / MODEL_FILE, epochs, best.figures)
+
+    def _calibrate(self) -> None:
+        """Store the unit of intensity in the best checkpoint."""
+        spec = self.header.model
+        if spec.kind is ModelKind.AE or spec.target_kind is TargetKind.CLASSES:
+            return
+        best = editing.load(self.run.path, self.config.device, raw=True)
+        unit = calibrate(best, self.table, seed=self.config.seed, reporter=self.reporter)
+        header = dataclasses.replace(best.header, calibration=unit)
+        checkpoint.replace_header(self.run.path, header)
 
     def _epoch(self) -> None:
         """Train the rest of the epoch that the position is in, measure it, save it."""

@@ -44,7 +44,7 @@ def edits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """Stand in for the model: a grey picture, and what was asked for."""
     asked: list[dict[str, float]] = []
 
-    def load(where: Path, device: str) -> Grey:
+    def load(where: Path, device: str, *, raw: bool) -> Grey:
         model = Grey(where)
         model.decoded = asked
         return model

@@ -1,0 +1,133 @@
+"""The unit of intensity: what 0 and 1 of ``--set`` mean in raw ŷ, found on validation pictures.
+
+The same raw value means different strengths in different attributes and models. A calibrated 1
+is the strength that an average picture with the attribute has, 0 that of an average one without
+it. The measure is the model's own frozen encoder, which looks at the edited picture again; no
+judge is needed. Axes: N pictures, K attributes, V raw values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mddae_cli.config import TargetKind
+from mddae_cli.data.table import Table
+from mddae_cli.editing import Model
+from mddae_cli.errors import DatasetError
+from mddae_cli.header import Calibration
+from mddae_cli.images import Pixels
+from mddae_cli.reporting import Reporter, Silent
+from mddae_cli.runtime import derive_seed
+
+Curve = npt.NDArray[np.float64]
+# Raw values whose effect is measured; strengths between them are interpolated.
+RAW_VALUES = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+# An attribute whose 0 and 1 would lie closer together keeps the raw scale: it is not drawn at all.
+_SMALLEST_STEP = 0.1
+_BATCH = 250
+
+
+def calibrate(
+    model: Model,
+    table: Table,
+    part: str = "val",
+    *,
+    max_images: int = 100,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> Calibration:
+    """Return the raw ŷ at which edits look like average pictures with and without an attribute.
+
+    Pictures without an attribute are edited to each of :data:`RAW_VALUES` and encoded again.
+    The mean logit of the attribute, as a function of the value, is compared with the mean
+    logits of the reconstructions of pictures with it (1) and without it (0): like with like, for
+    edits are as soft as reconstructions.
+
+    Args:
+        model: A model of attributes.
+        table: The data set that it was trained on.
+        part: Where the pictures come from; the test part stays unseen.
+        max_images: At most so many pictures per attribute, drawn by ``seed``.
+        seed: Of that choice.
+        reporter: Told of the progress.
+
+    Returns:
+        For each attribute the raw 0 and 1. One that no picture of the part has, or that the
+        model does not draw, keeps the raw scale.
+
+    Raises:
+        UsageError: If the model has no attributes.
+        DatasetError: If the part is empty.
+    """
+    model.header.require_targets(TargetKind.ATTRIBUTES)
+    rows = table.splits[part]
+    if not len(rows):
+        raise DatasetError(f"the {part} part is empty: there is nothing to calibrate on.")
+    images, labels = table.images[rows], table.labels[rows]
+    logits = _logits_again(model, images)  # (N, K)
+    reporter = reporter or Silent()
+    reporter.started("calibration", len(model.names), "attribute")
+    zero, one = [], []
+    for k, name in enumerate(model.names):
+        has = labels[:, k] > 0
+        chosen = _some(np.flatnonzero(~has), max_images, seed, name)
+        ends = 0.0, 1.0
+        if has.any() and len(chosen):
+            curve = _curve(model, images[chosen], k, RAW_VALUES)
+            ends = _ends(curve, float(logits[~has, k].mean()), float(logits[has, k].mean()))
+        zero.append(ends[0])
+        one.append(ends[1])
+        reporter.advanced(1, {"attribute": name})
+    reporter.finished()
+    return Calibration(tuple(zero), tuple(one))
+
+
+def _some(rows: npt.NDArray[np.int64], count: int, seed: int, name: str) -> npt.NDArray[np.int64]:
+    """Return ``rows``, or ``count`` of them by chance, in order."""
+    if len(rows) <= count:
+        return rows
+    rng = np.random.default_rng(derive_seed(seed, f"calibration/{name}"))
+    return np.sort(rng.choice(rows, count, replace=False))
+
+
+@torch.inference_mode()
+def _logits_again(model: Model, images: Pixels) -> Curve:
+    """Return what the encoder says of the reconstructions of pictures, (N, K)."""
+    parts = []
+    for start in range(0, len(images), _BATCH):
+        logits, z = model.net.encode(model.to_input(images[start : start + _BATCH]))
+        y_hat = model.net.decoder_target(model.net.soft_target(logits))
+        parts.append(model.net.encode(model.net.decode(y_hat, z)).logits.cpu())
+    return np.asarray(torch.cat(parts).double().numpy())
+
+
+@torch.inference_mode()
+def _curve(model: Model, images: Pixels, k: int, values: Sequence[float]) -> Curve:
+    """Return the mean logit (V,) of attribute ``k`` in pictures edited to each raw value."""
+    sums = torch.zeros(len(values), dtype=torch.float64)
+    for start in range(0, len(images), _BATCH):
+        logits, z = model.net.encode(model.to_input(images[start : start + _BATCH]))
+        y_hat = model.net.decoder_target(model.net.soft_target(logits))
+        for index, value in enumerate(values):
+            sums[index] += _edited_logits(model, y_hat, z, k, value).double().sum().cpu()
+    return np.asarray((sums / len(images)).numpy())
+
+
+def _edited_logits(model: Model, y_hat: Tensor, z: Tensor, k: int, value: float) -> Tensor:
+    """Return the logits (N,) of attribute ``k`` after the edit, as the encoder sees it."""
+    changed = y_hat.clone()
+    changed[:, k] = value
+    logits: Tensor = model.net.encode(model.net.decode(changed, z)).logits[:, k]
+    return logits
+
+
+def _ends(curve: Curve, without: float, having: float) -> tuple[float, float]:
+    """Return the raw values at which a curve over :data:`RAW_VALUES` reaches two mean logits."""
+    rising = np.maximum.accumulate(curve)
+    zero, one = (float(np.interp(level, rising, RAW_VALUES)) for level in (without, having))
+    return (zero, one) if one - zero >= _SMALLEST_STEP else (0.0, 1.0)

@@ -1,0 +1,62 @@
+"""What intensities of a model mean and how far they go: calibration and working ranges, joined."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from mddae_cli import editing
+from mddae_cli.calibration import calibrate
+from mddae_cli.data.table import Table
+from mddae_cli.evaluation.edit_success import edit_success
+from mddae_cli.evaluation.judge import load_or_train_judge
+from mddae_cli.evaluation.scorecard import check_table
+from mddae_cli.evaluation.working_range import working_ranges
+from mddae_cli.header import Header
+from mddae_cli.reporting import Reporter
+
+_PART = "val"
+
+
+def measure_intensity(
+    where: str | Path,
+    table: Table,
+    *,
+    values: Sequence[float],
+    max_images: int,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> Header:
+    """Return a checkpoint's header with its calibration and working ranges, from validation images.
+
+    Args:
+        where: The checkpoint; it is not changed.
+        table: The data set that it was trained on.
+        values: The calibrated intensities at which a judge looks.
+        max_images: At most so many pictures per attribute.
+        seed: Of that choice.
+        device: Where to compute.
+        reporter: Told of the progress.
+
+    Raises:
+        UsageError: If the model has no attributes, or table and model do not belong together.
+        DatasetError: If the validation part is empty.
+    """
+    model = editing.load(where, device)
+    rows = check_table(model.header, table, _PART)
+    unit = calibrate(model, table, _PART, seed=seed, reporter=reporter)
+    header = dataclasses.replace(model.header, calibration=unit)
+    judge = load_or_train_judge(table, device=device, reporter=reporter)
+    scores = edit_success(
+        dataclasses.replace(model, header=header),
+        judge,
+        table.images[rows],
+        table.labels[rows],
+        values,
+        max_images=max_images,
+        seed=seed,
+        reporter=reporter,
+    )
+    return dataclasses.replace(header, working_ranges=working_ranges(scores))

@@ -1,0 +1,145 @@
+"""The unit of intensity: found by the model's own encoder on pictures it has not learnt from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mddae_cli import calibration
+from mddae_cli import model as networks
+from mddae_cli.config import TargetKind
+from mddae_cli.data.table import Table
+from mddae_cli.editing import Codes, Model
+from mddae_cli.errors import DatasetError, UsageError
+from mddae_cli.header import Calibration, Header
+
+NAMES = ("Strong", "Weak", "Undrawn")
+# How much brighter the pixel of an attribute becomes per raw ŷ.
+DRAWN = torch.tensor([0.5, 0.1, 0.0])
+# How much brighter that pixel is in pictures that have it.
+REAL = 0.3
+
+
+class PixelNet(nn.Module):
+    """An encoder that reads attribute k off pixel k; a decoder that draws it there by ``DRAWN``."""
+
+    def encode(self, x: Tensor) -> networks.Codes:
+        return networks.Codes(10 * x[:, 0, 0, :3], x.flatten(1))
+
+    def soft_target(self, logits: Tensor) -> Tensor:
+        return torch.zeros_like(logits)
+
+    def decoder_target(self, y_hat: Tensor) -> Tensor:
+        return y_hat
+
+    def decode(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        x = z.reshape(-1, 1, 4, 4).clone()
+        x[:, 0, 0, :3] += DRAWN * y_hat
+        return x
+
+
+@pytest.fixture
+def header(tiny_header: Header) -> Header:
+    spec = dataclasses.replace(
+        tiny_header.model, num_targets=3, target_kind=TargetKind.ATTRIBUTES, image_size=4
+    )
+    pre = dataclasses.replace(tiny_header.preprocess, image_size=4, value_range=(0.0, 1.0))
+    return dataclasses.replace(
+        tiny_header, model=spec, preprocess=pre, names=NAMES, base_rates=(0.5,) * 3
+    )
+
+
+@pytest.fixture
+def model(header: Header) -> Model:
+    return Model(PixelNet(), header, torch.device("cpu"))  # type: ignore[arg-type]  # the same methods
+
+
+@pytest.fixture
+def table(header: Header) -> Table:
+    """Pictures whose pixel k is at 20 of 255 without attribute k, and REAL above with it."""
+    labels = (np.arange(60)[:, None] // np.array([1, 2, 4]) % 2).astype(np.uint8)
+    images = np.full((60, 4, 4, 1), 20, np.uint8)
+    images[:, 0, :3, 0] += np.uint8(round(REAL * 255)) * labels
+    rows = np.arange(60)
+    return Table(
+        images=images,
+        labels=labels,
+        names=NAMES,
+        kind=TargetKind.ATTRIBUTES,
+        splits={"train": rows[:20], "val": rows[20:50], "test": rows[50:]},
+        preprocess=header.preprocess,
+        name="folder",
+        split="random",
+        split_seed=0,
+    )
+
+
+def test_one_is_the_value_at_which_an_edit_looks_like_pictures_with_the_attribute(
+    model: Model, table: Table
+) -> None:
+    found = calibration.calibrate(model, table)
+    level = round(REAL * 255) / 255
+    np.testing.assert_allclose(found.zero[:2], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found.one[:2], [level / 0.5, level / 0.1], rtol=1e-5)
+
+
+def test_an_attribute_that_is_not_drawn_keeps_the_raw_scale(model: Model, table: Table) -> None:
+    found = calibration.calibrate(model, table)
+    assert (found.zero[2], found.one[2]) == (0.0, 1.0)
+
+
+def test_an_attribute_that_no_picture_has_keeps_the_raw_scale(model: Model, table: Table) -> None:
+    labels = table.labels.copy()
+    labels[:, 0] = 0
+    found = calibration.calibrate(model, dataclasses.replace(table, labels=labels))
+    assert (found.zero[0], found.one[0]) == (0.0, 1.0)
+
+
+def test_calibrate_looks_at_the_validation_part_alone(model: Model, table: Table) -> None:
+    images = table.images.copy()
+    images[table.splits["train"]] = 255
+    images[table.splits["test"]] = 255
+    spoilt = dataclasses.replace(table, images=images)
+    assert calibration.calibrate(model, spoilt) == calibration.calibrate(model, table)
+
+
+def test_calibrate_draws_its_pictures_by_the_seed(model: Model, table: Table) -> None:
+    few = [calibration.calibrate(model, table, max_images=5, seed=s) for s in (0, 0, 1)]
+    assert few[0] == few[1]
+
+
+def test_calibrate_refuses_classes_and_an_empty_part(
+    tiny_header: Header, model: Model, table: Table
+) -> None:
+    digits = dataclasses.replace(model, header=tiny_header)
+    with pytest.raises(UsageError, match="swap-class"):
+        calibration.calibrate(digits, table)
+    empty = dataclasses.replace(table, splits=table.splits | {"val": np.arange(0)})
+    with pytest.raises(DatasetError, match="val part is empty"):
+        calibration.calibrate(model, empty)
+
+
+def test_set_and_add_take_calibrated_values() -> None:
+    unit = Calibration((-1.0, 0.0, 0.0), (1.0, 0.5, 1.0))
+    codes = Codes(torch.zeros(1, 3), torch.zeros(1, 2), NAMES, unit)
+    torch.testing.assert_close(codes.set(Strong=2.0, Weak=0).y_hat, torch.tensor([[3.0, 0.0, 0.0]]))
+    torch.testing.assert_close(codes.add({"Weak": 3.0}).y_hat, torch.tensor([[0.0, 1.5, 0.0]]))
+
+
+def test_a_raw_model_leaves_its_calibration_unused(model: Model, table: Table) -> None:
+    unit = Calibration((0.0,) * 3, (0.5,) * 3)
+    calibrated = dataclasses.replace(
+        model, header=dataclasses.replace(model.header, calibration=unit)
+    )
+    images = table.images[:2]
+    assert calibrated.encode(images).calibration == unit
+    assert dataclasses.replace(calibrated, raw=True).encode(images).calibration is None
+
+
+def test_from_raw_undoes_to_raw() -> None:
+    unit = Calibration((-0.2,), (0.6,))
+    assert unit.from_raw(0, unit.to_raw(0, 1.7)) == pytest.approx(1.7)
