@@ -111,6 +111,15 @@ def command(
     part: Annotated[
         Part, typer.Option("--split", help="The part to measure.", rich_help_panel="Data")
     ] = Part.TEST,
+    where_labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="NAME=0|1",
+            help="Measure only pictures with this label; may be given several times.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
     device: Device = None,
     threads: Threads = None,
     as_json: Json = False,
@@ -131,13 +140,15 @@ def command(
         for model, header in zip(models, headers, strict=True)
     ]
     where = [data_of(header, dataset, data_dir, labels) for header in headers]
+    wanted = _wanted_labels(where_labels or ())
     with console.reporting(quiet=quiet) as reporter:
         from mddae_cli import runtime
 
         runtime.set_threads(threads)
         tables = load_tables(where, reporter)
         judges = _judges(headers, tables, part, device or "auto", reporter)
-        ready = list(zip(models, names, tables, judges, strict=True))
+        chosen = [table.narrowed(part.value, wanted) for table in tables]
+        ready = list(zip(models, names, chosen, judges, strict=True))
         measured = _measure(ready, part, device or "auto", options, reporter, raw=raw)
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
@@ -169,6 +180,21 @@ def _attributes(
     if not attrs or "all" in map(fold_name, attrs):
         return None
     return [resolve_name("attribute", name, header.names) for name in attrs]
+
+
+def _wanted_labels(conditions: Sequence[str]) -> dict[str, int]:
+    """Return the labels that ``--where`` options ask for.
+
+    Raises:
+        UsageError: If one is no NAME=0 or NAME=1.
+    """
+    wanted = {}
+    for condition in conditions:
+        name, _, label = condition.rpartition("=")
+        if not name or label not in ("0", "1"):
+            raise UsageError(f"--where {condition!r} is no NAME=0 or NAME=1, such as Male=0.")
+        wanted[name] = int(label)
+    return wanted
 
 
 def _judges(

@@ -5,7 +5,8 @@ Axes: N rows, H and W pixels, C channels, K classes or attributes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,26 @@ class Table:
         """The mean of each label over the training part, K numbers in [0, 1]."""
         rates = self.labels[self.splits["train"]].mean(axis=0, dtype=np.float64)
         return tuple(float(rate) for rate in rates)
+
+    def narrowed(self, part: str, wanted: Mapping[str, int]) -> Table:
+        """Return the table with only those rows of one part whose labels are as wanted.
+
+        Args:
+            part: ``train``, ``val`` or ``test``; the others stay.
+            wanted: Names, and 0 or 1.
+
+        Raises:
+            UnknownNameError: If a name does not exist.
+            DatasetError: If no row is left.
+        """
+        rows = self.splits[part]
+        for name, label in wanted.items():
+            k = self.names.index(resolve_name("label", name, self.names))
+            rows = rows[self.labels[rows, k] == label]
+        if not len(rows):
+            asked = ", ".join(f"{name}={label}" for name, label in wanted.items())
+            raise DatasetError(f"no picture of the {part} part has {asked}.")
+        return dataclasses.replace(self, splits={**self.splits, part: rows})
 
 
 def random_split(rows: int, seed: int, val: int, test: int) -> Splits:

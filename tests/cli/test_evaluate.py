@@ -282,3 +282,27 @@ def test_the_defaults_are_the_library_s() -> None:
     default = inspect.signature(score_card).parameters["values"].default
     assert tuple(parse_values(evaluate.DEFAULT_VALUES)) == default
     assert [probe.value for probe in evaluate.ProbeName] == [probe.value for probe in Probe]
+
+
+def test_where_measures_only_pictures_with_that_label(
+    cli: Cli, make_model: MakeModel, faces: Path
+) -> None:
+    model = make_model()
+    words = ("--data-dir", faces, "--attr", "Bald", "--values", "1", "--probe", "linear", "--json")
+    counts = []
+    for where in ((), ("--where", "smiling=0"), ("--where", "Smiling=1")):
+        result = cli("evaluate", model, *words, *where)
+        assert result.exit_code == 0, result.stderr
+        card = json.loads(result.stdout)["models"][0]
+        counts.append(card["reconstruction"]["num_images"])
+    assert counts[0] == counts[1] + counts[2] == 8
+    assert min(counts) > 0
+
+
+@pytest.mark.parametrize("where", ["Smiling", "Smiling=2", "=1"])
+def test_a_condition_that_is_none_is_refused(
+    cli: Cli, make_model: MakeModel, faces: Path, where: str
+) -> None:
+    result = cli("evaluate", make_model(), "--data-dir", faces, "--where", where)
+    assert result.exit_code == 2
+    assert f"--where {where!r} is no NAME=0 or NAME=1" in result.stderr

@@ -58,8 +58,9 @@ def test_one_hot_sets_one_column_per_row() -> None:
     assert labels.dtype == np.uint8
 
 
-def test_base_rates_are_the_label_means_of_the_training_part_alone() -> None:
-    table = Table(
+@pytest.fixture
+def two_labels() -> Table:
+    return Table(
         name="x",
         images=np.zeros((4, 1, 1, 1), np.uint8),
         labels=np.array([[1, 0], [1, 1], [0, 1], [0, 1]], np.uint8),
@@ -70,7 +71,25 @@ def test_base_rates_are_the_label_means_of_the_training_part_alone() -> None:
         split_seed=0,
         preprocess=Preprocess(1, 1, (0.0, 1.0)),
     )
-    assert table.base_rates == (1.0, 0.5)
+
+
+def test_base_rates_are_the_label_means_of_the_training_part_alone(two_labels: Table) -> None:
+    assert two_labels.base_rates == (1.0, 0.5)
+
+
+def test_narrowed_keeps_the_rows_of_one_part_whose_labels_are_as_wanted(two_labels: Table) -> None:
+    women = two_labels.narrowed("train", {"B": 0})
+    assert women.splits["train"].tolist() == [0]
+    assert women.splits["val"].tolist() == [2]
+    assert two_labels.narrowed("train", {"a": 1, "b": 1}).splits["train"].tolist() == [1]
+    assert two_labels.splits["train"].tolist() == [0, 1]
+
+
+def test_narrowed_to_nothing_or_by_an_unknown_name_is_refused(two_labels: Table) -> None:
+    with pytest.raises(DatasetError, match="no picture of the test part has a=1, b=1"):
+        two_labels.narrowed("test", {"a": 1, "b": 1})
+    with pytest.raises(UnknownNameError, match="label 'c' does not exist"):
+        two_labels.narrowed("test", {"c": 1})
 
 
 def test_select_attributes_forgives_spelling_and_keeps_the_wanted_order() -> None:
