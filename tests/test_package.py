@@ -12,7 +12,18 @@ import pytest
 import mddae_cli as mddae
 
 PUBLIC = {
-    *("load", "train", "resume", "edit", "edit_image", "swap_class", "load_table", "make_config"),
+    *(
+        "calibrate",
+        "Calibration",
+        "load",
+        "train",
+        "resume",
+        "edit",
+        "edit_image",
+        "swap_class",
+        "load_table",
+        "make_config",
+    ),
     *("read_header", "TrainConfig", "TrainResult", "PRESETS", "Codes", "Model", "Header"),
     *("Reporter", "MddaeError", "UsageError", "UnknownNameError", "DatasetError", "ModelError"),
     *("ImageError", "DivergedError", "InterruptedRun", "__version__"),
