@@ -269,3 +269,12 @@ def test_calibration_and_working_ranges_come_back(tiny_header: Header) -> None:
         tiny_header, calibration=Calibration((0.0,) * 10, (0.5,) * 10), working_ranges=ranges
     )
     assert parse_header(told.to_json(), "a file") == told
+
+
+def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> None:
+    header = read_header("celeba64")
+    assert header.calibration is not None
+    assert header.working_ranges is not None
+    assert list(header.working_ranges) == list(header.names)
+    glasses = header.working_ranges["Eyeglasses"]
+    assert 1 < glasses["seen_90"] < 2 <= glasses["collateral_5"] < glasses["last"]
