@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -261,7 +262,7 @@ def coerce_option(name: str, value: Any) -> Any:
         UnknownNameError: If no option has that name.
         UsageError: If the value does not fit the option's type.
     """
-    hints = get_type_hints(TrainConfig)
+    hints = _option_types()
     if name not in hints:
         raise UnknownNameError("option", name, hints)
     hint = hints[name]
@@ -284,6 +285,12 @@ def coerce_option(name: str, value: Any) -> Any:
         choices = f": one of {', '.join(wanted)}" if issubclass(wanted, StrEnum) else ""
         kind = "" if choices else f": {wanted.__name__} expected"
         raise UsageError(f"{name} = {value!r} cannot be used{choices}{kind}.") from exc
+
+
+@cache
+def _option_types() -> dict[str, Any]:
+    """Return the type of each option; worked out once, as help asks for hundreds of defaults."""
+    return get_type_hints(TrainConfig)
 
 
 # What each data set changes in the recipe. Reasons stand in docs/recipe.md.
@@ -409,6 +416,6 @@ def load_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UsageError(f"config {str(path)!r} must hold one JSON object of options.")
     for key in values:
-        if key not in get_type_hints(TrainConfig):
-            raise UnknownNameError("option", key, get_type_hints(TrainConfig))
+        if key not in _option_types():
+            raise UnknownNameError("option", key, _option_types())
     return values

@@ -104,6 +104,17 @@ def test_nothing_heavy_is_imported_for_help_version_info_and_wrong_names(
     assert [code for code, _ in found.values()] == [0] * len(good) + [2] * len(wrong)
 
 
+def _processor_seconds(script: str) -> float:
+    """Return what a script takes in a process of its own, the quickest of three runs."""
+    words = [sys.executable, "-c", f"{script}\nimport time; print(time.process_time())"]
+    runs = [subprocess.run(words, capture_output=True, check=True) for _ in range(3)]
+    return min(float(run.stdout) for run in runs)
+
+
+def test_the_command_line_starts_in_a_moment() -> None:
+    assert _processor_seconds("import mddae_cli.cli.app") < _processor_seconds("pass") + 0.2
+
+
 def test_completion_imports_nothing_heavy() -> None:
     typed = ("mddae tr", "mddae train --pre", "mddae train --preset ", "mddae edit --set ")
     cases = [
