@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mddae_cli.header import Calibration, Header, read_header
+    from mddae_cli.pipeline import load_codes, save_codes
     from mddae_cli.reporting import Reporter
     from mddae_cli.training import TrainResult, resume, train
 
@@ -51,10 +52,12 @@ __all__ = [
     "edit",
     "edit_image",
     "load",
+    "load_codes",
     "load_table",
     "make_config",
     "read_header",
     "resume",
+    "save_codes",
     "swap_class",
     "train",
 ]
@@ -75,6 +78,7 @@ _HOMES = {
         "UsageError",
     ),
     "header": ("Calibration", "Header", "read_header"),
+    "pipeline": ("load_codes", "save_codes"),
     "reporting": ("Reporter",),
     "training": ("TrainResult", "resume", "train"),
 }

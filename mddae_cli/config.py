@@ -110,6 +110,21 @@ class Schedule(StrEnum):
     COSINE = "cosine"
 
 
+class CodesFormat(StrEnum):
+    """How codes of pictures are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    PARQUET = "parquet"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether people can read it, and a terminal show it."""
+        return self in (CodesFormat.CSV, CodesFormat.JSONL)
+
+
 class Split(StrEnum):
     """How pictures are parted: the data set's own partition, or drawn by a recorded seed."""
 

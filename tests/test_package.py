@@ -27,6 +27,7 @@ PUBLIC = {
     *("read_header", "TrainConfig", "TrainResult", "PRESETS", "Codes", "Model", "Header"),
     *("Reporter", "MddaeError", "UsageError", "UnknownNameError", "DatasetError", "ModelError"),
     *("ImageError", "DivergedError", "InterruptedRun", "__version__"),
+    *("load_codes", "save_codes"),
 }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mddae_cli.cli import console
+from mddae_cli.cli.encodings import FromEncoding, decode_all, refuse_pictures
 from mddae_cli.cli.options import (
     Device,
     Json,
@@ -32,6 +33,9 @@ from mddae_cli.cli.pictures import (
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import UsageError
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
+
+if TYPE_CHECKING:
+    from mddae_cli.editing import Codes
 
 SHORT_HELP = "Set attributes of pictures."
 HELP = (
@@ -61,6 +65,7 @@ def command(
         bool, typer.Option("--reset", help="Change nothing: write the reconstruction.")
     ] = False,
     raw: Raw = False,
+    from_encoding: FromEncoding = None,
     from_file: FromFile = None,
     null: Null = False,
     model: ModelPath = None,
@@ -75,28 +80,49 @@ def command(
     """Edit every picture and print where the results are."""
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
-    header.require_targets(TargetKind.ATTRIBUTES)
+    if from_encoding is None or settings or additions or removals:
+        header.require_targets(TargetKind.ATTRIBUTES)
     removed = [f"{name}=0" for name in removals or ()]
     values = parse_changes([*(settings or ()), *removed], header.names)
     deltas = parse_changes(additions or (), header.names, "--add")
-    jobs = plan(
-        named_inputs(inputs, from_file, null=null), output, _label(values, deltas, reset=reset)
-    )
+    label = _label(values, deltas, reset=reset, decode=from_encoding is not None)
 
-    from mddae_cli import editing
+    def change(codes: Codes) -> Codes:
+        return codes.set(values).add(deltas)
 
     if not raw and not quiet:
         _warn_of_range(header, values)
-    net = editing.load(where, device=device or "auto", raw=raw)
-    for _ in change_all(
-        net,
-        jobs,
-        lambda codes: codes.set(values).add(deltas),
-        overwrite=overwrite,
-        batch_size=batch_size,
-        as_json=as_json,
-        quiet=quiet,
-    ):
+    if from_encoding is not None:
+        refuse_pictures(inputs, from_file)
+        results = decode_all(
+            from_encoding,
+            where,
+            header,
+            change,
+            raw=raw,
+            output=output,
+            label=label,
+            device=device,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    else:
+        jobs = plan(named_inputs(inputs, from_file, null=null), output, label)
+
+        from mddae_cli import editing
+
+        results = change_all(
+            editing.load(where, device=device or "auto", raw=raw),
+            jobs,
+            change,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    for _ in results:
         pass
 
 
@@ -113,8 +139,10 @@ def _warn_of_range(header: Header, values: Mapping[str, float]) -> None:
         )
 
 
-def _label(values: Mapping[str, float], deltas: Mapping[str, float], *, reset: bool) -> str:
-    """Return what ``{edit}`` stands for.
+def _label(
+    values: Mapping[str, float], deltas: Mapping[str, float], *, reset: bool, decode: bool
+) -> str:
+    """Return what ``{edit}`` stands for; codes that are decoded need no change.
 
     Raises:
         UsageError: If there is no change, a change beside ``--reset``, or two of one attribute.
@@ -123,7 +151,8 @@ def _label(values: Mapping[str, float], deltas: Mapping[str, float], *, reset: b
         raise UsageError(f"{twice[0]} is both set and added to: give one of the two.")
     if reset and (values or deltas):
         raise UsageError("--reset changes nothing: leave out --set, --add and --remove.")
-    if not (values or deltas or reset):
+    if not (values or deltas or reset or decode):
         raise UsageError("no change is given: add --set NAME=VALUE, --add, --remove or --reset.")
     parts = [f"{name}={value:g}" for name, value in values.items()]
-    return ",".join([*parts, *(f"{name}{delta:+g}" for name, delta in deltas.items())]) or "reset"
+    parts += [f"{name}{delta:+g}" for name, delta in deltas.items()]
+    return ",".join(parts) or ("reset" if reset else "decoded")

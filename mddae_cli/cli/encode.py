@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mddae_cli.cli import console
 from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or
 from mddae_cli.cli.pictures import BatchSize, FromFile, Inputs, Null, named_inputs
-from mddae_cli.header import DEFAULT_FACES, Header, read_header
+from mddae_cli.config import CodesFormat
+from mddae_cli.errors import UsageError
+from mddae_cli.header import DEFAULT_FACES, read_header
 
 if TYPE_CHECKING:
-    from mddae_cli.pipeline import Encoded, Failed
+    from mddae_cli.pipeline import Encoded, Failed, Source
 
 SHORT_HELP = "Write soft targets and latents of pictures."
 HELP = (
-    "Example: mddae encode photos --format jsonl -o codes.jsonl\n\n"
-    "Writes a row for each picture: its soft target by name, and its latent z. Folders are walked "
-    "recursively; - reads one picture from standard input. A picture that cannot be read is named "
-    "on standard error and the others are done; the exit code is 1 then."
+    "Example: mddae encode photos -o codes.parquet\n\n"
+    "Writes a row for each picture: its path, its soft target by name, and its latent z. Folders "
+    "are walked recursively; - reads one picture from standard input. A picture that cannot be "
+    "read is named on standard error and the others are done; the exit code is 1 then. "
+    "mddae edit --from-encoding decodes the rows again."
 )
-
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
 
 
 def command(
@@ -43,12 +34,28 @@ def command(
     null: Null = False,
     model: ModelPath = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Where rows go. Default: standard output."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where rows go; - is standard output, which is the default.",
         ),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How rows are written.")] = Format.CSV,
+    form: Annotated[
+        CodesFormat | None,
+        typer.Option(
+            "--format",
+            help="How rows are written; parquet needs pyarrow. Default: what FILE ends in, or csv.",
+        ),
+    ] = None,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add rows to a CSV or JSON Lines FILE, of pictures that it lacks.",
+        ),
+    ] = False,
     soft_target_only: Annotated[
         bool, typer.Option("--soft-target-only", help="Leave z out.")
     ] = False,
@@ -65,21 +72,43 @@ def command(
     from mddae_cli import editing, pipeline
     from mddae_cli.files import write_atomically
 
+    place = None if output in (None, pipeline.STDOUT) else output
+    chosen = pipeline.format_of(place, form)
+    columns = pipeline.Columns(header.names, 0 if soft_target_only else header.model.latent_dim)
+    pipeline.check_format(chosen, columns)
+    if place is None and not chosen.is_text and sys.stdout.isatty():
+        raise UsageError(f"{chosen} is nothing for a terminal: add -o FILE, or redirect it.")
+    if append and place is None:
+        raise UsageError("--append adds to a file: add -o FILE.")
+    if append and place is None:
+        raise UsageError("--append adds to a file: add -o FILE.")
     sources = pipeline.find_sources(named)
-    net = editing.load(where, device=device or "auto")
-    results = pipeline.encode_sources(net, sources, batch_size=batch_size)
-    to_rows = _csv_rows if form is Format.CSV else _json_rows
     counts = {"encoded": 0, "failed": 0}
-    rows = to_rows(header, _counted(results, counts), with_z=not soft_target_only)
-    if output is None:
-        for row in rows:
-            sys.stdout.write(row)
-            sys.stdout.flush()
+
+    def rows(sources: Sequence[Source]) -> Iterator[Encoded | Failed]:
+        net = editing.load(where, device=device or "auto")
+        results = pipeline.encode_sources(net, sources, batch_size=batch_size)
+        return _counted(pipeline.writable(results, chosen), counts)
+
+    if place is not None and append:
+        with pipeline.appending(place, columns, chosen, str(where)) as file:
+            todo = [source for source in sources if source.name not in file.inputs]
+            counts["skipped"] = len(sources) - len(todo)
+            pipeline.write_codes(file.handle, rows(todo), columns, chosen, heading=file.is_new)
+    elif place is not None:
+        every = rows(sources)
+        write_atomically(place, lambda out: pipeline.write_codes(out, every, columns, chosen))
     else:
-        write_atomically(output, _writer(rows))
-        console.say(str(output))
+        pipeline.write_codes(sys.stdout.buffer, rows(sources), columns, chosen)
+    _report(place, counts, quiet=quiet)
+
+
+def _report(place: str | None, counts: Mapping[str, int], *, quiet: bool) -> None:
+    """Print where rows are and how many, and leave with 1 if a picture failed."""
+    if place is not None:
+        console.say(place)
     if not quiet:
-        console.note(f"encoded {counts['encoded']}, failed {counts['failed']}")
+        console.note(", ".join(f"{status} {count}" for status, count in counts.items()))
     if counts["failed"]:
         raise typer.Exit(1)
 
@@ -96,55 +125,3 @@ def _counted(
         if isinstance(result, Failed):
             console.note(f"error: {result.source.name}: {result.reason}")
         yield result
-
-
-def _csv_rows(
-    header: Header, results: Iterator[Encoded | Failed], *, with_z: bool
-) -> Iterator[str]:
-    """Yield a heading and a line per encoded picture: input, the names, z0, z1 and so on."""
-    latent = [f"z{i}" for i in range(header.model.latent_dim)] if with_z else []
-    yield _csv_line(["input", *header.names, *latent])
-    for result in results:
-        if record := _record(result, with_z=with_z):
-            yield _csv_line([result.source.name, *record])
-
-
-def _json_rows(
-    header: Header, results: Iterator[Encoded | Failed], *, with_z: bool
-) -> Iterator[str]:
-    """Yield an object per picture, failures too."""
-    for result in results:
-        about: dict[str, object] = {"input": result.source.name}
-        record = _record(result, with_z=with_z)
-        if record is None:
-            about |= {"status": "failed", "error": getattr(result, "reason", "")}
-        else:
-            names = header.names
-            about |= {
-                "status": "encoded",
-                "y_hat": dict(zip(names, map(float, record), strict=False)),
-            }
-            about |= {"z": [float(v) for v in record[len(names) :]]} if with_z else {}
-        yield json.dumps(about, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _record(result: Encoded | Failed, *, with_z: bool) -> list[str] | None:
-    """Return the numbers of a picture, nine digits each, which give float32 back exactly."""
-    y_hat, z = getattr(result, "y_hat", None), getattr(result, "z", None)
-    if y_hat is None or z is None:
-        return None
-    return [f"{value:.9g}" for value in (*y_hat, *(z if with_z else ()))]
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
-def _writer(rows: Iterator[str]) -> Callable[[BinaryIO], None]:
-    def write(handle: BinaryIO) -> None:
-        for row in rows:
-            handle.write(row.encode("utf-8", "surrogateescape"))
-
-    return write

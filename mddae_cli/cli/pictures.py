@@ -100,22 +100,38 @@ def change_all(
     """Change and write every picture, say what became of each, and leave with 1 if one failed."""
     from mddae_cli import pipeline
 
-    counts = {"edited": 0, "skipped": 0, "failed": 0}
     results = pipeline.edit_sources(
-        model, jobs, change, overwrite=overwrite, batch_size=batch_size, write=_write
+        model, jobs, change, overwrite=overwrite, batch_size=batch_size, write=write_result
     )
+    return tell_all(results, model.names, many=len(jobs) > 1, as_json=as_json, quiet=quiet)
+
+
+def tell_all(
+    results: Iterator[Result], names: Sequence[str], *, many: bool, as_json: bool, quiet: bool
+) -> Iterator[Result]:
+    """Pass results on, say what became of each, and leave with 1 if one failed.
+
+    Args:
+        results: What the pipeline yields.
+        names: The names of ŷ.
+        many: Whether a line with counts ends it in any case.
+        as_json: Whether a record is printed for each.
+        quiet: Whether there is no line with counts.
+    """
+    counts = {"edited": 0, "skipped": 0, "failed": 0}
     for result in results:
         status = type(result).__name__.lower()
         counts[status] += 1
-        _say(result, status, model.names, as_json=as_json)
+        _say(result, status, names, as_json=as_json)
         yield result
-    if not quiet and (len(jobs) > 1 or counts["skipped"]):
+    if not quiet and (many or counts["skipped"]):
         console.note(", ".join(f"{status} {count}" for status, count in counts.items()))
     if counts["failed"]:
         raise typer.Exit(1)
 
 
-def _write(target: Path | None, pixels: Pixels) -> None:
+def write_result(target: Path | None, pixels: Pixels) -> None:
+    """Write one result; None is standard output."""
     from mddae_cli import images
     from mddae_cli.errors import ImageError
 

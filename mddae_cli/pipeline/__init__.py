@@ -1,5 +1,15 @@
 """Many pictures through a model: found, decoded, changed and written, in order."""
 
+from mddae_cli.pipeline.appending import appending
+from mddae_cli.pipeline.decodings import CodesFile, decode_rows, load_codes
+from mddae_cli.pipeline.encodings import (
+    Columns,
+    check_format,
+    format_of,
+    save_codes,
+    writable,
+    write_codes,
+)
 from mddae_cli.pipeline.flow import (
     Edited,
     Encoded,
@@ -15,15 +25,25 @@ from mddae_cli.pipeline.targets import STDOUT, output_folder, plan_targets
 __all__ = [
     "STDIN",
     "STDOUT",
+    "CodesFile",
+    "Columns",
     "Edited",
     "Encoded",
     "Failed",
     "Result",
     "Skipped",
     "Source",
+    "appending",
+    "check_format",
+    "decode_rows",
     "edit_sources",
     "encode_sources",
     "find_sources",
+    "format_of",
+    "load_codes",
     "output_folder",
     "plan_targets",
+    "save_codes",
+    "writable",
+    "write_codes",
 ]

@@ -60,6 +60,16 @@ def mddae_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         yield start
 
 
+@pytest.fixture
+def mddae_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let shells find this code by the name ``mddae``."""
+    script = tmp_path / "bin" / "mddae"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mddae_cli "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
     """A run folder of a tiny model of digits, hardly trained."""

@@ -123,3 +123,75 @@ def test_what_cannot_be_meant_is_refused_with_2(
     result = cli("encode", *words, "--model", digits_run)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("form", ["npz", "safetensors", "parquet"])
+def test_a_binary_format_follows_from_the_suffix_and_decodes_to_the_reconstruction(
+    cli: Cli, digits_run: Path, folder: Path, form: str
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
+    result = cli("encode", folder, "--model", digits_run, "-o", f"codes.{form}", "-q")
+    assert (result.exit_code, result.stdout) == (0, f"codes.{form}\n")
+    words = ("--from-encoding", f"codes.{form}", "--model", digits_run, "-o", "out")
+    result = cli("edit", *words)
+    assert (result.exit_code, result.stdout) == (0, "out/a.png\nout/b.png\n")
+    assert result.stderr == "edited 2, skipped 0, failed 0\n"
+    model = editing.load(digits_run, device="cpu")
+    for name in ("a.png", "b.png"):
+        pixels = images.fit(images.read_image(folder / name), model.header.preprocess)
+        expected = editing.to_pixels(model.reconstruct(pixels[None]))[0]
+        assert (Path("out") / name).read_bytes() == images.image_bytes(expected)
+    again = cli("edit", *words)
+    assert (again.stdout, again.stderr) == ("", "edited 0, skipped 2, failed 0\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-o", "codes.json"), ".json is no format of codes: add --format csv"),
+        (("--append",), "--append adds to a file: add -o FILE."),
+        (("--append", "-o", "codes.npz"), "--append adds to csv or jsonl"),
+        (("--append", "-o", "other.csv"), "has other columns than csv rows"),
+    ],
+)
+def test_a_place_that_cannot_hold_rows_is_refused(
+    cli: Cli, digits_run: Path, folder: Path, words: tuple[str, ...], said: str
+) -> None:
+    Path("other.csv").write_text("a,b\n1,2\n")
+    result = cli("encode", folder, "--model", digits_run, *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert Path("other.csv").read_text() == "a,b\n1,2\n"
+    assert not Path("codes.npz").exists()
+
+
+@pytest.mark.parametrize("form", ["npz", "safetensors", "parquet"])
+def test_bytes_are_not_written_onto_a_terminal(
+    cli: Cli, digits_run: Path, folder: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
+    monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda self: True)
+    result = cli("encode", folder, "--model", digits_run, "--format", form)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert (
+        result.stderr == f"error: {form} is nothing for a terminal: add -o FILE, or redirect it.\n"
+    )
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_append_goes_on_behind_the_last_whole_row(
+    cli: Cli, digits_run: Path, folder: Path, form: str
+) -> None:
+    out = Path(f"codes.{form}")
+    words = ("--model", digits_run, "-o", out, "--append")
+    assert cli("encode", folder, *words).stderr == "encoded 2, failed 0, skipped 0\n"
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-20])
+    result = cli("encode", folder, *words)
+    assert (result.exit_code, result.stderr) == (0, "encoded 1, failed 0, skipped 1\n")
+    before, after = (data.decode().splitlines() for data in (whole, out.read_bytes()))
+    assert len(after) == len(before)
+    assert after[:-1] == before[:-1]
+    assert after[-1].split(".png")[0] == before[-1].split(".png")[0]
