@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_ci_runs_the_readme_s_test_command_word_for_word() -> None:
     assert f"```bash\n{shown}```" in readme
     assert "pip install -e '.[dev]'" in shown
     assert "bash tests/run" in shown
+
+
+def test_ci_does_without_shells_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    script = ROOT / ".ci" / "shells"
+    bash = shutil.which("bash") or "bash"
+    done = subprocess.run(
+        [bash, str(script)], capture_output=True, env={"PATH": str(tmp_path)}, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert '"$root/.ci/shells"' in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_heavy_libraries_are_banned_where_the_command_line_starts() -> None:

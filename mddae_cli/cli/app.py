@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 import mddae_cli
 from mddae_cli.cli import (
     calibrate,
+    completion,
     console,
     edit,
     encode,
@@ -112,6 +114,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
@@ -134,17 +137,20 @@ def root(
     """Hold the options of ``mddae`` itself."""
 
 
-for _name, _module in (
-    ("train", train),
-    ("encode", encode),
-    ("edit", edit),
-    ("swap-class", swap_class),
-    ("reconstruct-metrics", reconstruct_metrics),
-    ("evaluate", evaluate),
-    ("calibrate", calibrate),
-    ("info", info),
-    ("examples", examples),
-):
+# A command's module has its name: completion imports that one alone.
+COMMANDS: dict[str, ModuleType] = {
+    "train": train,
+    "encode": encode,
+    "edit": edit,
+    "swap-class": swap_class,
+    "reconstruct-metrics": reconstruct_metrics,
+    "evaluate": evaluate,
+    "calibrate": calibrate,
+    "info": info,
+    "examples": examples,
+    "completion": completion,
+}
+for _name, _module in COMMANDS.items():
     app.command(_name, help=_module.HELP, short_help=_module.SHORT_HELP)(_module.command)
 
 

@@ -38,14 +38,6 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _complete_dataset(incomplete: str) -> list[str]:
-    return [name for name in DATASET_DEFAULTS if name.startswith(incomplete)]
-
-
-def _complete_preset(incomplete: str) -> list[str]:
-    return [name for name in PRESETS if name.startswith(incomplete)]
-
-
 Verbose = Annotated[
     bool,
     typer.Option(
@@ -101,7 +93,6 @@ Dataset = Annotated[
         "--dataset",
         "-d",
         metavar="NAME_OR_FOLDER",
-        autocompletion=_complete_dataset,
         help=f"{', '.join(DATASET_DEFAULTS)}, or the path of a folder of pictures.",
         rich_help_panel="Data",
     ),
@@ -121,7 +112,6 @@ Preset = Annotated[
         "--preset",
         "-p",
         metavar="NAME",
-        autocompletion=_complete_preset,
         help=f"{', '.join(PRESETS)}. Sets what is not given; default edits best.",
         rich_help_panel="Data",
     ),
