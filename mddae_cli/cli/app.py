@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 import mddae_cli
 from mddae_cli.cli import (
@@ -25,6 +24,7 @@ from mddae_cli.cli import (
     swap_class,
     train,
 )
+from mddae_cli.cli.help import PanelCommand, PanelGroup
 from mddae_cli.cli.options import VERBOSE_KEY
 from mddae_cli.cli.signals import terminate_as_interrupt
 from mddae_cli.errors import MddaeError
@@ -36,7 +36,7 @@ _HELP = (
 )
 
 
-class ErrorBoundary(TyperGroup):
+class ErrorBoundary(PanelGroup):
     """A group that turns every exception of a command into plain lines and an exit code."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +151,9 @@ COMMANDS: dict[str, ModuleType] = {
     "completion": completion,
 }
 for _name, _module in COMMANDS.items():
-    app.command(_name, help=_module.HELP, short_help=_module.SHORT_HELP)(_module.command)
+    app.command(_name, cls=PanelCommand, help=_module.HELP, short_help=_module.SHORT_HELP)(
+        _module.command
+    )
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from mddae_cli.cli.options import Verbose
 
 SHORT_HELP = "Print the completion of a shell."
 HELP = (
-    "Example: mddae completion bash > ~/.local/share/bash-completion/completions/mddae\n\n"
+    "Example: mddae completion zsh > ~/.zfunc/_mddae\n\n"
     "Prints a script that lets a shell complete commands, options, names of attributes and "
-    "classes (of the model on the line), models and data sets.\n\n"
-    "zsh: mddae completion zsh > ~/.zfunc/_mddae, with fpath+=(~/.zfunc) before compinit in "
-    "~/.zshrc.\n\n"
-    "fish: mddae completion fish > ~/.config/fish/completions/mddae.fish\n\n"
-    "PowerShell: mddae completion powershell >> $PROFILE"
+    "classes (of the model on the line), models and data sets. Where it belongs:\n\n"
+    "bash: ~/.local/share/bash-completion/completions/mddae\n\n"
+    "zsh: ~/.zfunc/_mddae, with fpath+=(~/.zfunc) before compinit in ~/.zshrc\n\n"
+    "fish: ~/.config/fish/completions/mddae.fish\n\n"
+    "PowerShell: at the end of the file $PROFILE"
 )
 
 _BASH = r"""

@@ -46,7 +46,9 @@ def command(
         CodesFormat | None,
         typer.Option(
             "--format",
-            help="How rows are written; parquet needs pyarrow. Default: what FILE ends in, or csv.",
+            metavar="FORMAT",
+            help=f"{', '.join(CodesFormat)}; the last needs pyarrow. Default: what FILE ends in, "
+            "or csv.",
         ),
     ] = None,
     append: Annotated[

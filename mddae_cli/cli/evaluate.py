@@ -61,7 +61,7 @@ def command(
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[MODEL...]",
+            metavar="MODEL",
             envvar="MDDAE_MODEL",
             help="Run folders, .safetensors files or bundled names. Default: celeba64.",
         ),
@@ -89,7 +89,8 @@ def command(
         list[ProbeName] | None,
         typer.Option(
             "--probe",
-            help="A probe of z; may be given several times. Default: all.",
+            metavar="NAME",
+            help=f"A probe of z: {', '.join(ProbeName)}; may be given several times. Default: all.",
             rich_help_panel="Measures",
         ),
     ] = None,
@@ -97,7 +98,7 @@ def command(
         int | None,
         typer.Option(
             min=1,
-            help="Edit at most so many pictures for each attribute, or swap so many.",
+            help="Edit at most so many pictures for each attribute, or swap so many. Default: all.",
             rich_help_panel="Measures",
         ),
     ] = None,

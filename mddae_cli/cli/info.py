@@ -24,7 +24,10 @@ HELP = (
 def command(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file."),
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder, a .safetensors file or a bundled name. Default: lists all.",
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[IMAGE...]", help="Pictures, folders, patterns, or -."),
+    typer.Argument(metavar="IMAGE", help="Pictures, folders, patterns, or -."),
 ]
 FromFile = Annotated[
     str | None,
@@ -37,7 +37,7 @@ Output = Annotated[
         "-o",
         metavar="OUT",
         help="A file, a folder, - for standard output, or a template such as "
-        "'out/{folder}/{stem}-{edit}.png'. Default, for one picture: NAME.edited.png here.",
+        "'out/{stem}-{edit}.png'. Default, for one picture: NAME.edited.png here.",
     ),
 ]
 Overwrite = Annotated[

@@ -49,7 +49,7 @@ class Part(StrEnum):
 def command(
     models: Annotated[
         list[Path],
-        typer.Argument(metavar="MODEL...", help="Run folders or .safetensors files."),
+        typer.Argument(metavar="MODEL", help="Run folders, .safetensors files or bundled names."),
     ],
     dataset: Dataset = None,
     data_dir: DataDir = None,

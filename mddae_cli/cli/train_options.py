@@ -110,7 +110,12 @@ TargetsOption = Annotated[
 ]
 Regulariser = Annotated[
     Reg | None,
-    _option("Losses", "reg", help="The loss that keeps y_hat and z apart."),
+    _option(
+        "Losses",
+        "reg",
+        metavar="NAME",
+        help=f"The loss that keeps y_hat and z apart: {', '.join(Reg)}.",
+    ),
 ]
 Alpha = Annotated[
     float | None, _option("Losses", "alpha", help="Weight of structural dissimilarity.")
