@@ -58,6 +58,7 @@ class CodesFile:
     def __init__(self, name: str, columns: Columns, model: str) -> None:
         self.name = name
         self.label = "standard input" if name == STDIN else name
+        self.title = self.label if name == STDIN else f"codes {name!r}"
         self.columns = columns
         self.model = model
         self._handle = _opened(name)
@@ -96,15 +97,15 @@ class CodesFile:
 
     def refuse(self, fact: str) -> UsageError:
         """Return the error that the file cannot be used, and why."""
-        return UsageError(f"codes {self.name!r}: {fact}")
+        return UsageError(f"{self.title}: {fact}")
 
     def require_latent(self, found: int) -> None:
         """Raise where a row has another number of z than the model."""
         wanted = self.columns.latent_dim
         if found != wanted:
-            origin = "of another model" if found else "written with --soft-target-only"
+            origin = "is of another model" if found else "was written with --soft-target-only"
             raise self.refuse(
-                f"{found} values of z, but model {self.model!r} has {wanted}: it is {origin}."
+                f"{found} values of z, but model {self.model!r} has {wanted}: it {origin}."
             )
 
     def order(self, found: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -117,7 +118,7 @@ class CodesFile:
         known = {fold_name(name) for name in wanted}
         for name in found:
             if fold_name(name) not in known:
-                kind = f"codes {self.name!r}: column"
+                kind = f"{self.title}: column"
                 raise UnknownNameError(kind, name, self.columns.names)
         for name in wanted:
             if fold_name(name) not in places:
@@ -354,7 +355,7 @@ def _json_row(file: CodesFile, where: str, line: str, *, first: bool) -> Row:
     try:
         order = file.order(list(y_hat), file.columns.names)
     except UsageError as exc:
-        return Failed(source, f"{place}: {str(exc).removeprefix(f'codes {file.name!r}: ')}")
+        return Failed(source, f"{place}: {str(exc).removeprefix(f'{file.title}: ')}")
     if len(z) != file.columns.latent_dim:
         return Failed(source, f"{place}: {len(z)} values of z.")
     values = list(y_hat.values())
