@@ -2,18 +2,21 @@
 
 ``portrait.jpg`` is cut from NASA's photograph of the astronaut Eileen Collins, in the public
 domain, and aligned as CelebA's pictures are: 178×218, the eyes level. The digits are
-scikit-learn's.
+scikit-learn's, with MNIST's margin.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from mddae_cli import data, images
 from mddae_cli.files import write_bytes
 
 _PORTRAIT = "portrait.jpg"
-_SIDE = 28  # of the digits: that of MNIST
+# MNIST's digits are 20 pixels high in the middle of 28.
+_DIGIT_SIDE, _MARGIN = 20, 4
 
 
 def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list[Path], list[Path]]:
@@ -31,7 +34,7 @@ def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    table = data.load_table("digits", image_size=_SIDE)
+    table = data.load_table("digits", image_size=_DIGIT_SIDE)
     firsts = table.labels.argmax(axis=0)  # the first row of each class
     places = [folder / _PORTRAIT, *(folder / f"digit-{name}.png" for name in table.names)]
     kept = [place for place in places if place.exists() and not overwrite]
@@ -39,5 +42,6 @@ def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list
         write_bytes(places[0], Path(__file__).with_name(_PORTRAIT).read_bytes())
     for place, row in zip(places[1:], firsts, strict=True):
         if place not in kept:
-            images.write_image(place, table.images[row])
+            framed = np.pad(table.images[row], ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)))
+            images.write_image(place, framed)
     return [place for place in places if place not in kept], kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from typer.testing import Result
 
@@ -28,6 +29,16 @@ def test_examples_are_a_portrait_of_celebas_size_and_ten_different_digits(
     assert sizes.pop("portrait.jpg") == (178, 218)
     assert sizes == {f"digit-{k}.png": (28, 28) for k in range(10)}
     assert len({path.read_bytes() for path in paths}) == 11
+
+
+def test_the_digits_have_the_margin_of_mnist(cli: Cli, tmp_path: Path) -> None:
+    cli("examples", "-o", tmp_path)
+    for k in range(10):
+        with Image.open(tmp_path / f"digit-{k}.png") as image:
+            pixels = np.asarray(image)
+        assert pixels.max() > 200
+        inside = pixels[4:-4, 4:-4].astype(int).sum()
+        assert inside == pixels.astype(int).sum()
 
 
 def test_examples_replace_nothing_unless_told_to(cli: Cli, tmp_path: Path) -> None:
