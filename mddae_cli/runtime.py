@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -52,6 +54,21 @@ def set_threads(threads: int | None) -> None:
     """Let torch use ``threads`` cores within an operation; None leaves its own choice."""
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def shared_cores() -> Iterator[None]:
+    """Leave half the cores to threads that read and write pictures beside the model.
+
+    Reading, fitting and compressing a picture of CelebA's size costs about two thirds of what
+    the model costs, and torch's threads lose far more by waiting for a core than by being fewer.
+    """
+    former = torch.get_num_threads()
+    torch.set_num_threads(max(1, former // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
 
 
 def derive_seed(seed: int, purpose: str, step: int = 0) -> int:

@@ -108,13 +108,21 @@ def test_plain_auto_encoder_cannot_edit(tiny_header: Header, picture: np.ndarray
         editing.swap_class(model, picture, "3")
 
 
-def test_codes_do_not_depend_on_the_batch(faces: Model) -> None:
-    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28, 3), dtype=np.uint8)
-    together = faces.encode(images)
-    for i in range(5):
-        alone = faces.encode(images[i : i + 1])
-        torch.testing.assert_close(alone.z, together.z[i : i + 1], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(alone.y_hat, together.y_hat[i : i + 1], atol=1e-5, rtol=1e-5)
+def test_a_picture_comes_out_the_same_to_the_bit_in_any_company() -> None:
+    model = editing.load("celeba64", device="cpu")
+    images = np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    together = model.encode(images)
+    drawn = model.decode(together)
+    for count in (1, 7, 33):
+        some = model.encode(images[-count:])
+        assert torch.equal(some.z, together.z[-count:])
+        assert torch.equal(some.y_hat, together.y_hat[-count:])
+        assert torch.equal(model.decode(some), drawn[-count:])
+
+
+def test_no_picture_at_all_gives_no_codes(faces: Model) -> None:
+    codes = faces.encode(np.zeros((0, 28, 28, 3), np.uint8))
+    assert (len(codes.y_hat), len(codes.z), len(faces.decode(codes))) == (0, 0, 0)
 
 
 def test_load_takes_a_file_and_a_run_folder(tmp_path: Path, tiny_header: Header) -> None:

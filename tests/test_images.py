@@ -13,8 +13,18 @@ import pytest
 from PIL import Image, ImageCms
 
 from mddae_cli.errors import ImageError, ModelError, UsageError
+from mddae_cli.formats import Fit, Subsampling, WriteOptions
 from mddae_cli.header import Preprocess
-from mddae_cli.images import find_images, fit, image_bytes, read_image, write_image
+from mddae_cli.images import (
+    decode,
+    find_images,
+    fit,
+    fit_alpha,
+    image_bytes,
+    read_image,
+    with_alpha,
+    write_image,
+)
 
 RGB64 = Preprocess(64, 3, (-1.0, 1.0))
 GREY28 = Preprocess(28, 1, (0.0, 1.0))
@@ -206,6 +216,45 @@ def test_read_image_takes_the_first_frame_of_an_animation() -> None:
     assert x[0, 0].tolist() == [255, 0, 0]
 
 
+def test_decode_tells_of_further_frames_but_not_of_those_in_phone_jpegs() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    for format in ("GIF", "WEBP", "PNG", "TIFF"):
+        several = encoded(frames[0], format, save_all=True, append_images=frames[1:])
+        assert decode(several).animated, format
+        assert not decode(encoded(frames[0], format)).animated, format
+    phone = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert not decode(phone).animated
+
+
+def test_decode_gives_alpha_apart_and_none_where_all_is_opaque() -> None:
+    rgba = np.full((2, 3, 4), 255, np.uint8)
+    assert decode(encoded(Image.fromarray(rgba))).alpha is None
+    assert decode(encoded(Image.fromarray(rgba[:, :, :3]))).alpha is None
+    rgba[0, :, 3] = [0, 128, 255]
+    alpha = decode(encoded(Image.fromarray(rgba))).alpha
+    assert alpha is not None
+    np.testing.assert_array_equal(alpha, rgba[:, :, 3])
+
+
+def test_decode_turns_alpha_with_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    rgba = noise(4, 6, 4)
+    alpha = decode(encoded(Image.fromarray(rgba), exif=exif)).alpha
+    assert alpha is not None
+    np.testing.assert_array_equal(alpha, np.rot90(rgba[:, :, 3], k=-1))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_read_image_reads_a_pipe_that_cannot_be_wound_back(tmp_path: Path) -> None:
+    pixels = noise(5, 7, 3)
+    reading, writing = os.pipe()
+    os.write(writing, encoded(Image.fromarray(pixels)))
+    os.close(writing)
+    np.testing.assert_array_equal(read_image(f"/dev/fd/{reading}"), pixels)
+    os.close(reading)
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF"])
 def test_read_image_refuses_a_truncated_file(tmp_path: Path, format: str) -> None:
     image = Image.fromarray(noise(64, 64, 3))
@@ -225,7 +274,7 @@ def test_read_image_names_file_and_reason(tmp_path: Path) -> None:
         ("text.jpg", "is no picture in a known format"),
         ("phone.heic", "HEIC cannot be read"),
         ("nowhere.jpg", "does not exist"),
-        ("", "cannot be read: Is a directory"),
+        ("", "is a folder, no picture"),
     ]:
         with pytest.raises(ImageError, match=f"{name}: {reason}"):
             read_image(tmp_path / name)
@@ -311,6 +360,34 @@ def test_fit_takes_the_central_square_of_other_proportions(shape: tuple[int, int
     np.testing.assert_array_equal(fit(pixels, RGB64), np.asarray(wanted))
 
 
+@pytest.mark.parametrize("shape", [(100, 160, 3), (160, 100, 3)])
+def test_fit_pads_and_stretches_other_proportions(shape: tuple[int, int, int]) -> None:
+    pixels = noise(*shape)
+    squeezed = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(fit(pixels, AUTHORS, Fit.STRETCH), np.asarray(squeezed))
+    square = np.zeros((160, 160, 3), np.uint8)
+    square[
+        (slice(30, 130), slice(None)) if shape[0] < shape[1] else (..., slice(30, 130), slice(None))
+    ] = pixels
+    padded = Image.fromarray(square).resize((64, 64), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(fit(pixels, AUTHORS, Fit.PAD), np.asarray(padded))
+
+
+@pytest.mark.parametrize("how", Fit)
+def test_the_checkpoints_own_proportions_get_its_crop_whatever_the_rule(how: Fit) -> None:
+    pixels = noise(218, 178, 3)
+    np.testing.assert_array_equal(fit(pixels, AUTHORS, how), fit(pixels, AUTHORS))
+    np.testing.assert_array_equal(fit(noise(90, 90, 3), RGB64, how), fit(noise(90, 90, 3), RGB64))
+
+
+@pytest.mark.parametrize("how", Fit)
+def test_alpha_is_fitted_as_the_pixels_are(how: Fit) -> None:
+    plane = noise(100, 160)
+    for preprocess in (RGB64, AUTHORS):
+        wanted = fit(np.repeat(plane[:, :, None], 3, 2), preprocess, how)[:, :, 0]
+        np.testing.assert_array_equal(fit_alpha(plane, preprocess, how), wanted)
+
+
 def test_fit_returns_grey_unchanged_where_nothing_is_to_do() -> None:
     plane = noise(28, 28)
     np.testing.assert_array_equal(fit(plane, GREY28)[:, :, 0], plane)
@@ -365,6 +442,56 @@ def test_image_bytes_keeps_one_pixel_colour_in_jpeg() -> None:
     pixels[:, ::2, 0] = 255
     x = read_image(image_bytes(pixels, "JPEG"))
     assert np.abs(x.astype(int) - pixels).mean() < 6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+def test_alpha_is_kept_and_over_white_the_picture_looks_as_drawn(
+    format: str, channels: int
+) -> None:
+    alpha = np.array([[0, 40, 128, 255]] * 4, np.uint8)
+    share = alpha[:, :, None] / 255
+    drawn = np.rint(90 * share + 255 * (1 - share)).astype(np.uint8).repeat(channels, axis=2)
+    again = decode(image_bytes(with_alpha(drawn, alpha), format))
+    assert again.alpha is not None
+    np.testing.assert_array_equal(again.alpha, alpha)
+    assert np.abs(again.pixels[:, :, :channels].astype(int) - drawn).max() <= 1
+
+
+def test_half_transparent_edges_carry_no_white_to_another_background() -> None:
+    alpha = np.full((4, 4), 128, np.uint8)
+    red = np.array([200, 0, 0])
+    drawn = np.rint(red * 128 / 255 + 255 * 127 / 255).astype(np.uint8) * np.ones((4, 4, 1))
+    data = image_bytes(with_alpha(drawn.astype(np.uint8), alpha))
+    on_black = read_image(data, background=(0, 0, 0))[0, 0]
+    assert np.abs(on_black - red * 128 / 255).max() <= 1.5
+    assert np.abs(read_image(data)[0, 0] - drawn[0, 0]).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_format_without_alpha_gets_the_picture_on_white(format: str, channels: int) -> None:
+    rgba = np.zeros((16, 16, channels + 1), np.uint8)
+    with Image.open(io.BytesIO(image_bytes(rgba, format))) as image:
+        assert image.mode == ("L" if channels == 1 else "RGB")
+        assert image.getpixel((3, 3)) == (255 if channels == 1 else (255, 255, 255))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_quality_decides_size(format: str) -> None:
+    pixels = noise(64, 64, 3)
+    sizes = [len(image_bytes(pixels, format, WriteOptions(quality))) for quality in (5, 50, None)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] / 2 < sizes[2] / 2
+
+
+def test_subsampling_decides_how_much_colour_a_jpeg_keeps() -> None:
+    sampled = []
+    for subsampling in Subsampling:
+        data = image_bytes(noise(32, 32, 3), "JPEG", WriteOptions(90, subsampling))
+        with Image.open(io.BytesIO(data)) as image:
+            sampled.append(image.layer[0][1:3])
+    assert sampled == [(1, 1), (2, 1), (2, 2)]
 
 
 def test_write_image_refuses_an_unknown_suffix(tmp_path: Path) -> None:

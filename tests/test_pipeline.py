@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
-from mddae_cli.pipeline import Encoded, Failed, Source, encode_sources, find_sources
+from mddae_cli.pipeline import Encoded, Failed, Source, encode_sources, find_sources, search
 
 
 @pytest.fixture
@@ -49,10 +50,38 @@ def test_folders_files_and_patterns_become_sources_in_order(folder: Path) -> Non
 
 def test_only_a_folder_of_results_within_the_pictures_is_left_out(folder: Path) -> None:
     everything = find_sources([str(folder)])
+    (folder / "sub" / "notes.txt").write_text("beside results")
     for elsewhere in (folder.parent, folder, folder.parent / "out"):
         assert find_sources([str(folder)], outside=elsewhere) == everything
     within = find_sources([str(folder)], outside=folder / "sub")
     assert [source.below for source in within] == ["a.png", "b.png", "broken.png", "c.png"]
+    assert search([str(folder)]).others == 2
+    assert search([str(folder)], outside=folder / "sub").others == 1
+
+
+def test_links_that_lead_nowhere_fail_and_a_folder_that_is_closed_too(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "nowhere.png").symlink_to("gone")
+    (folder / "circle.png").symlink_to("circle.png")
+    os.mkfifo(folder / "pipe.png")
+    real = os.scandir
+
+    def scandir(place: str) -> object:
+        if str(place).endswith("/sub"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = search([str(folder)])
+    assert found.others == 2  # notes.txt, and a pipe that nobody writes to
+    results = list(encode_sources(model, found.sources))
+    reasons = {r.source.below: r.reason for r in results if isinstance(r, Failed)}
+    assert sorted(reasons) == ["broken.png", "circle.png", "nowhere.png", "sub"]
+    assert reasons["nowhere.png"] == "does not exist."
+    assert "symbolic links" in reasons["circle.png"]
+    assert reasons["sub"] == "is a folder, no picture, or one that may not be listed."
+    assert len(results) == 7
 
 
 def test_a_name_with_a_patterns_signs_is_itself_where_it_exists(tmp_path: Path) -> None:
@@ -80,8 +109,9 @@ def test_codes_are_those_of_each_picture_alone(model: Model, folder: Path, batch
         if isinstance(result, Encoded):
             pixels = images.fit(images.read_image(result.source.name), model.header.preprocess)
             alone = model.encode(pixels[None])
-            torch.testing.assert_close(torch.from_numpy(result.y_hat), alone.y_hat[0])
-            torch.testing.assert_close(torch.from_numpy(result.z), alone.z[0])
+            assert (result.y_hat == alone.y_hat[0].numpy()).all()
+            assert (result.z == alone.z[0].numpy()).all()
+            assert result.elapsed_s > 0
 
 
 def test_decoding_the_codes_is_the_reconstruction(model: Model, folder: Path) -> None:
@@ -101,13 +131,13 @@ def test_few_pictures_are_decoded_ahead_of_the_model(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    real = images.read_image
+    real = images.decode
 
-    def counted(source: Path, *, name: str) -> images.Pixels:
+    def counted(source: Path, *, name: str, max_pixels: int) -> images.Decoded:
         read.append(name)
-        return real(source, name=name)
+        return real(source, name=name, max_pixels=max_pixels)
 
-    monkeypatch.setattr(images, "read_image", counted)
+    monkeypatch.setattr(images, "decode", counted)
     sources = find_sources([str(folder / "a.png")]) * 50
     results = encode_sources(model, sources, batch_size=2)
     next(results)

@@ -21,17 +21,24 @@ from mddae_cli.cli.options import (
 )
 from mddae_cli.cli.pictures import (
     BatchSize,
+    FitOption,
     FromFile,
     Inputs,
+    MaxPixels,
     Null,
     Output,
     Overwrite,
+    Quality,
+    Shard,
+    SubsamplingOption,
     change_all,
     named_inputs,
     plan,
+    write_options,
 )
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import UsageError
+from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
 
 if TYPE_CHECKING:
@@ -71,6 +78,11 @@ def command(
     model: ModelPath = None,
     output: Output = None,
     overwrite: Overwrite = False,
+    shard: Shard = None,
+    fit: FitOption = READ_DEFAULTS.fit,
+    max_pixels: MaxPixels = READ_DEFAULTS.max_pixels,
+    quality: Quality = None,
+    subsampling: SubsamplingOption = None,
     batch_size: BatchSize = 64,
     device: Device = None,
     as_json: Json = False,
@@ -93,7 +105,7 @@ def command(
     if not raw and not quiet:
         _warn_of_range(header, values)
     if from_encoding is not None:
-        refuse_pictures(inputs, from_file)
+        refuse_pictures(inputs, from_file, shard)
         results = decode_all(
             from_encoding,
             where,
@@ -104,23 +116,28 @@ def command(
             label=label,
             device=device,
             overwrite=overwrite,
+            quality=quality,
+            subsampling=subsampling,
             batch_size=batch_size,
             as_json=as_json,
             quiet=quiet,
         )
     else:
-        jobs = plan(named_inputs(inputs, from_file, null=null), output, label)
+        planned = plan(named_inputs(inputs, from_file, null=null), output, label, shard)
+        write = write_options(quality, subsampling, planned.targets)
 
         from mddae_cli import editing
 
         results = change_all(
             editing.load(where, device=device or "auto", raw=raw),
-            jobs,
+            planned,
             change,
             overwrite=overwrite,
             batch_size=batch_size,
             as_json=as_json,
             quiet=quiet,
+            read=ReadOptions(fit, max_pixels),
+            write=write,
         )
     for _ in results:
         pass

@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mddae_cli.cli import console
-from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or
-from mddae_cli.cli.pictures import BatchSize, FromFile, Inputs, Null, named_inputs
+from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or, parse_shard
+from mddae_cli.cli.pictures import (
+    BatchSize,
+    FitOption,
+    FromFile,
+    Inputs,
+    MaxPixels,
+    Null,
+    Shard,
+    first_frames,
+    named_inputs,
+    summary,
+)
 from mddae_cli.config import CodesFormat
 from mddae_cli.errors import UsageError
+from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import DEFAULT_FACES, read_header
 
 if TYPE_CHECKING:
@@ -61,12 +73,16 @@ def command(
     soft_target_only: Annotated[
         bool, typer.Option("--soft-target-only", help="Leave z out.")
     ] = False,
+    shard: Shard = None,
+    fit: FitOption = READ_DEFAULTS.fit,
+    max_pixels: MaxPixels = READ_DEFAULTS.max_pixels,
     batch_size: BatchSize = 64,
     device: Device = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Encode every picture and write the rows in the order of the inputs."""
+    share = parse_shard(shard)
     named = named_inputs(inputs, from_file, null=null)
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
@@ -82,14 +98,16 @@ def command(
         raise UsageError(f"{chosen} is nothing for a terminal: add -o FILE, or redirect it.")
     if append and place is None:
         raise UsageError("--append adds to a file: add -o FILE.")
-    if append and place is None:
-        raise UsageError("--append adds to a file: add -o FILE.")
-    sources = pipeline.find_sources(named)
+    found, others = pipeline.search(named)
+    sources = found[share]
     counts = {"encoded": 0, "failed": 0}
 
     def rows(sources: Sequence[Source]) -> Iterator[Encoded | Failed]:
         net = editing.load(where, device=device or "auto")
-        results = pipeline.encode_sources(net, sources, batch_size=batch_size)
+        results = pipeline.encode_sources(
+            net, sources, batch_size=batch_size, read=ReadOptions(fit, max_pixels)
+        )
+        results = first_frames(results, quiet=quiet)
         return _counted(pipeline.writable(results, chosen), counts)
 
     if place is not None and append:
@@ -102,15 +120,15 @@ def command(
         write_atomically(place, lambda out: pipeline.write_codes(out, every, columns, chosen))
     else:
         pipeline.write_codes(sys.stdout.buffer, rows(sources), columns, chosen)
-    _report(place, counts, quiet=quiet)
+    _report(place, counts, others, quiet=quiet)
 
 
-def _report(place: str | None, counts: Mapping[str, int], *, quiet: bool) -> None:
+def _report(place: str | None, counts: Mapping[str, int], others: int, *, quiet: bool) -> None:
     """Print where rows are and how many, and leave with 1 if a picture failed."""
     if place is not None:
         console.say(place)
     if not quiet:
-        console.note(", ".join(f"{status} {count}" for status, count in counts.items()))
+        console.note(summary(counts, others))
     if counts["failed"]:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mddae_cli.cli.pictures import tell_all, write_result
+from mddae_cli.cli.pictures import tell_all, write_options, write_result
 from mddae_cli.errors import UsageError
+from mddae_cli.formats import Subsampling
 from mddae_cli.header import Header
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ FromEncoding = Annotated[
 ]
 
 
-def refuse_pictures(inputs: Sequence[str] | None, from_file: str | None) -> None:
-    """Raise where pictures are named beside codes.
+def refuse_pictures(inputs: Sequence[str] | None, from_file: str | None, shard: str | None) -> None:
+    """Raise where pictures, or a share of them, are named beside codes.
 
     Raises:
         UsageError: If there are any.
     """
+    if shard is not None:
+        raise UsageError("--shard takes a share of pictures, not of codes: leave it out.")
     if inputs or from_file is not None:
         raise UsageError("--from-encoding names its pictures itself: leave out IMAGE and lists.")
 
@@ -49,6 +53,8 @@ def decode_all(
     label: str,
     device: str | None,
     overwrite: bool,
+    quality: int | None,
+    subsampling: Subsampling | None,
     batch_size: int,
     as_json: bool,
     quiet: bool,
@@ -67,6 +73,8 @@ def decode_all(
         label: What ``{edit}`` stands for.
         device: What ``--device`` says.
         overwrite: Whether results that are there are made again.
+        quality: Of JPEG and WebP.
+        subsampling: Of JPEG.
         batch_size: Codes that the model takes at a time.
         as_json: Whether a record is printed for each.
         quiet: Whether there is no line with counts.
@@ -82,6 +90,7 @@ def decode_all(
     with pipeline.CodesFile(encoding, columns, str(where)) as file:
         sources = file.sources()
         targets = _targets(sources, output, label)
+        write = write_options(quality, subsampling, targets)
         net = editing.load(where, device=device or "auto", raw=raw)
         results = pipeline.decode_rows(
             net,
@@ -90,7 +99,7 @@ def decode_all(
             change,
             overwrite=overwrite,
             batch_size=batch_size,
-            write=write_result,
+            write=functools.partial(write_result, options=write),
         )
         many = len(sources) > 1
         yield from tell_all(results, net.names, many=many, as_json=as_json, quiet=quiet)

@@ -201,6 +201,21 @@ def _expand(option: str, pieces: Sequence[float]) -> list[float]:
     return [round(first + i * step, 10) for i in range(math.floor(steps + 1e-9) + 1)]
 
 
+def parse_shard(text: str | None) -> slice:
+    """Return what ``I/N`` takes of a list: every N-th from the I-th on; all where it is None.
+
+    Raises:
+        UsageError: If it is malformed or I is not within 1 to N.
+    """
+    if text is None:
+        return slice(None)
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= count:
+        raise UsageError(f"--shard {text!r} is no share: write 1/8 for the first of eight.")
+    return slice(index - 1, None, count)
+
+
 def _finite_number(option: str, text: str) -> float:
     try:
         value = float(text)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from mddae_cli.cli import console
+from mddae_cli.cli.options import parse_shard
 from mddae_cli.errors import UsageError
+from mddae_cli.formats import (
+    READ_DEFAULTS,
+    WRITE_DEFAULTS,
+    Fit,
+    ReadOptions,
+    Subsampling,
+    WriteOptions,
+)
 
 if TYPE_CHECKING:
     from mddae_cli.editing import Codes, Model
@@ -30,6 +40,36 @@ Null = Annotated[
     bool, typer.Option("--null", "-0", help="Paths in the list end with NUL, not newline.")
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that the model takes at a time.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Take every N-th picture, from the I-th on: 1/8 to 8/8 share a folder.",
+    ),
+]
+FitOption = Annotated[
+    Fit,
+    typer.Option(
+        "--fit",
+        help="A picture whose proportions are not the model's: crop takes the largest central "
+        "square, pad puts black beside it, stretch makes it square.",
+    ),
+]
+MaxPixels = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Refuse a picture with more pixels, unread.")
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=100,
+        help="Of JPEG and WebP. Default: 95 for JPEG, WebP without loss.",
+    ),
+]
+SubsamplingOption = Annotated[
+    Subsampling | None,
+    typer.Option("--subsampling", help="Colour that a JPEG keeps. Default: all of it, 4:4:4."),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -70,44 +110,106 @@ def _listed(from_file: str, *, null: bool) -> list[str]:
     return [os.fsdecode(line) for line in lines if line]
 
 
-def plan(named: Sequence[str], output: str | None, label: str) -> list[tuple[Source, Path | None]]:
-    """Return each picture with the place of its result, before any work is done.
+class Plan(NamedTuple):
+    """Each picture with the place of its result, and how many files were no pictures by suffix."""
+
+    jobs: list[tuple[Source, Path | None]]
+    others: int
+
+    @property
+    def targets(self) -> list[Path | None]:
+        """Where results go; None is standard output."""
+        return [target for _, target in self.jobs]
+
+
+def plan(named: Sequence[str], output: str | None, label: str, shard: str | None = None) -> Plan:
+    """Return what is to be done, before any of it is.
+
+    Names that collide are refused in the whole list, of which a shard takes its share.
 
     Raises:
         ImageError: If a folder or pattern holds no picture.
         UsageError: If the places cannot be used, or picture bytes would go to a terminal.
     """
+    share = parse_shard(shard)
     from mddae_cli import pipeline
 
     if output == pipeline.STDOUT and sys.stdout.isatty():
         raise UsageError("-o - would write a picture onto the terminal: redirect it.")
-    sources = pipeline.find_sources(named, outside=pipeline.output_folder(output))
+    sources, others = pipeline.search(named, outside=pipeline.output_folder(output))
     mirrored = any(Path(name).is_dir() for name in named)
     targets = pipeline.plan_targets(sources, output, label=label, mirrored=mirrored)
-    return list(zip(sources, targets, strict=True))
+    return Plan(list(zip(sources, targets, strict=True))[share], others)
+
+
+def write_options(
+    quality: int | None, subsampling: Subsampling | None, targets: Iterable[Path | None]
+) -> WriteOptions:
+    """Return how results are compressed.
+
+    Raises:
+        UsageError: If no result is of a format that has the option.
+    """
+    from mddae_cli import images
+
+    formats = {"PNG" if target is None else images.format_of(target) for target in targets}
+    if quality is not None and formats and not formats & {"JPEG", "WEBP"}:
+        raise UsageError(_of_no_use("--quality", "JPEG and WebP"))
+    if subsampling is not None and formats and "JPEG" not in formats:
+        raise UsageError(_of_no_use("--subsampling", "JPEG"))
+    return WriteOptions(quality, subsampling or WRITE_DEFAULTS.subsampling)
+
+
+def _of_no_use(option: str, formats: str) -> str:
+    return (
+        f"{option} is of {formats}, and no result is one: name them so, such as "
+        "-o 'out/{folder}/{stem}.jpg'."
+    )
 
 
 def change_all(
     model: Model,
-    jobs: Sequence[tuple[Source, Path | None]],
+    planned: Plan,
     change: Callable[[Codes], Codes],
     *,
     overwrite: bool,
     batch_size: int,
     as_json: bool,
     quiet: bool,
+    read: ReadOptions = READ_DEFAULTS,
+    write: WriteOptions = WRITE_DEFAULTS,
 ) -> Iterator[Result]:
     """Change and write every picture, say what became of each, and leave with 1 if one failed."""
-    from mddae_cli import pipeline
+    from mddae_cli import pipeline, runtime
 
     results = pipeline.edit_sources(
-        model, jobs, change, overwrite=overwrite, batch_size=batch_size, write=write_result
+        model,
+        planned.jobs,
+        change,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        read=read,
+        write=functools.partial(write_result, options=write),
     )
-    return tell_all(results, model.names, many=len(jobs) > 1, as_json=as_json, quiet=quiet)
+    with runtime.shared_cores():
+        yield from tell_all(
+            first_frames(results, quiet=quiet),
+            model.names,
+            many=len(planned.jobs) > 1,
+            others=planned.others,
+            as_json=as_json,
+            quiet=quiet,
+        )
 
 
 def tell_all(
-    results: Iterator[Result], names: Sequence[str], *, many: bool, as_json: bool, quiet: bool
+    results: Iterator[Result],
+    names: Sequence[str],
+    *,
+    many: bool,
+    others: int = 0,
+    as_json: bool,
+    quiet: bool,
 ) -> Iterator[Result]:
     """Pass results on, say what became of each, and leave with 1 if one failed.
 
@@ -115,6 +217,7 @@ def tell_all(
         results: What the pipeline yields.
         names: The names of ŷ.
         many: Whether a line with counts ends it in any case.
+        others: How many files were left out by their suffix.
         as_json: Whether a record is printed for each.
         quiet: Whether there is no line with counts.
     """
@@ -124,13 +227,34 @@ def tell_all(
         counts[status] += 1
         _say(result, status, names, as_json=as_json)
         yield result
-    if not quiet and (many or counts["skipped"]):
-        console.note(", ".join(f"{status} {count}" for status, count in counts.items()))
+    if not quiet and (many or counts["skipped"] or others):
+        console.note(summary(counts, others))
     if counts["failed"]:
         raise typer.Exit(1)
 
 
-def write_result(target: Path | None, pixels: Pixels) -> None:
+def first_frames(results: Iterator[Any], *, quiet: bool) -> Iterator[Any]:
+    """Pass results on and say at the first animated picture that its first frame is taken."""
+    said = quiet
+    for result in results:
+        if getattr(result, "animated", False) and not said:
+            said = True
+            console.note(
+                f"{result.source.name}: has several frames, of which the first is taken. "
+                "This is said once."
+            )
+        yield result
+
+
+def summary(counts: Mapping[str, int], others: int) -> str:
+    """Return the line that ends a run: how many of each, and files that no picture's name had."""
+    line = ", ".join(f"{status} {count}" for status, count in counts.items())
+    return f"{line}; left out by suffix {others}" if others else line
+
+
+def write_result(
+    target: Path | None, pixels: Pixels, options: WriteOptions = WRITE_DEFAULTS
+) -> None:
     """Write one result; None is standard output."""
     from mddae_cli import images
     from mddae_cli.errors import ImageError
@@ -142,12 +266,12 @@ def write_result(target: Path | None, pixels: Pixels) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ImageError(f"folder {str(target.parent)!r}: {exc.strerror}.") from exc
-    images.write_image(target, pixels)
+    images.write_image(target, pixels, options)
 
 
 def _say(result: Result, status: str, names: Sequence[str], *, as_json: bool) -> None:
     """Print the path of a result or its record, and on standard error why there is none."""
-    from mddae_cli.pipeline import Edited, Failed
+    from mddae_cli.pipeline import Edited, Failed, Skipped
 
     if isinstance(result, Failed):
         console.note(f"error: {result.source.name}: {result.reason}")
@@ -161,8 +285,10 @@ def _say(result: Result, status: str, names: Sequence[str], *, as_json: bool) ->
         "output": None if target is None else str(target),
         "status": status,
         "error": result.reason if isinstance(result, Failed) else None,
+        "elapsed_s": None if isinstance(result, Skipped) else round(result.elapsed_s, 6),
     }
     if isinstance(result, Edited):
+        record["animated"] = result.animated
         record["y_hat_before"] = dict(zip(names, map(float, result.before), strict=True))
         record["y_hat_after"] = dict(zip(names, map(float, result.after), strict=True))
     console.say_json(record, indent=None)

@@ -10,17 +10,24 @@ from mddae_cli.cli import console
 from mddae_cli.cli.options import Device, Json, ModelPath, Quiet, Verbose, model_or
 from mddae_cli.cli.pictures import (
     BatchSize,
+    FitOption,
     FromFile,
     Inputs,
+    MaxPixels,
     Null,
     Output,
     Overwrite,
+    Quality,
+    Shard,
+    SubsamplingOption,
     change_all,
     named_inputs,
     plan,
+    write_options,
 )
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import resolve_name
+from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import read_header
 
 SHORT_HELP = "Turn pictures into another class."
@@ -41,6 +48,11 @@ def command(
     model: ModelPath = None,
     output: Output = None,
     overwrite: Overwrite = False,
+    shard: Shard = None,
+    fit: FitOption = READ_DEFAULTS.fit,
+    max_pixels: MaxPixels = READ_DEFAULTS.max_pixels,
+    quality: Quality = None,
+    subsampling: SubsamplingOption = None,
     batch_size: BatchSize = 64,
     device: Device = None,
     as_json: Json = False,
@@ -52,7 +64,8 @@ def command(
     header = read_header(where)
     header.require_targets(TargetKind.CLASSES)
     wanted = resolve_name("class", to, header.names)
-    jobs = plan(named_inputs(inputs, from_file, null=null), output, wanted)
+    planned = plan(named_inputs(inputs, from_file, null=null), output, wanted, shard)
+    write = write_options(quality, subsampling, planned.targets)
 
     from mddae_cli import editing
     from mddae_cli.pipeline import Edited
@@ -60,12 +73,14 @@ def command(
     net = editing.load(where, device=device or "auto")
     for result in change_all(
         net,
-        jobs,
+        planned,
         lambda codes: codes.swap(wanted),
         overwrite=overwrite,
         batch_size=batch_size,
         as_json=as_json,
         quiet=quiet,
+        read=ReadOptions(fit, max_pixels),
+        write=write,
     ):
         if isinstance(result, Edited) and not quiet and (result.before == result.after).all():
             console.note(f"{result.source.name}: shows {wanted} already, so it is reconstructed.")

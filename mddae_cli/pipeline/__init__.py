@@ -19,7 +19,7 @@ from mddae_cli.pipeline.flow import (
     edit_sources,
     encode_sources,
 )
-from mddae_cli.pipeline.sources import STDIN, Source, find_sources
+from mddae_cli.pipeline.sources import STDIN, Search, Source, find_sources, search
 from mddae_cli.pipeline.targets import STDOUT, output_folder, plan_targets
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Encoded",
     "Failed",
     "Result",
+    "Search",
     "Skipped",
     "Source",
     "appending",
@@ -44,6 +45,7 @@ __all__ = [
     "output_folder",
     "plan_targets",
     "save_codes",
+    "search",
     "writable",
     "write_codes",
 ]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +22,40 @@ import numpy.typing as npt
 from mddae_cli import images
 from mddae_cli.editing import Codes, Model, to_pixels
 from mddae_cli.errors import ImageError
+from mddae_cli.formats import READ_DEFAULTS, ReadOptions
+from mddae_cli.header import Preprocess
 from mddae_cli.images import Pixels
 from mddae_cli.pipeline.sources import STDIN, Source
 
 Floats = npt.NDArray[np.float32]
 # Pictures are decoded this many batches ahead of the model, so memory does not grow with inputs.
 _AHEAD = 2
+# Writers wait for the disk most of the time: more of them than cores.
+_WRITERS = 16
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The codes of one picture: ``y_hat`` (K,) and ``z`` (D,), float32."""
+    """The codes of one picture: ``y_hat`` (K,) and ``z`` (D,), float32.
+
+    ``elapsed_s`` is what was spent on it: reading, and its share of the batch in the model.
+    ``animated`` says that it is the first of several frames.
+    """
 
     source: Source
     y_hat: Floats
     z: Floats
+    elapsed_s: float = 0.0
+    animated: bool = False
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A picture that could not be read, and why, without its name."""
+    """A picture that could not be read or written, and why, without its name."""
 
     source: Source
     reason: str
+    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,16 @@ class Edited:
     """A picture that was changed and written.
 
     ``target`` is its file, None for standard output; ``before`` and ``after`` are the soft
-    targets (K,) that the picture had and was given.
+    targets (K,) that the picture had and was given. ``elapsed_s`` is what was spent on it:
+    reading, its share of the batch in the model, writing. ``animated`` as in :class:`Encoded`.
     """
 
     source: Source
     target: Path | None
     before: Floats
     after: Floats
+    elapsed_s: float = 0.0
+    animated: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,25 @@ class Skipped:
 
 Job = tuple[Source, Path | None]
 Result = Edited | Skipped | Failed
+Write = Callable[[Path | None, Pixels], None]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A picture at the model's side: ``pixels`` (S, S, C), ``alpha`` (S, S) or None."""
+
+    source: Source
+    pixels: Pixels
+    alpha: Pixels | None
+    animated: bool
+    elapsed_s: float
+
+
+class _Changed(NamedTuple):
+    pixels: Pixels
+    before: Floats
+    after: Floats
+    elapsed_s: float
 
 
 def edit_sources(
@@ -78,7 +113,8 @@ def edit_sources(
     *,
     overwrite: bool = False,
     batch_size: int = 64,
-    write: Callable[[Path | None, Pixels], None],
+    read: ReadOptions = READ_DEFAULTS,
+    write: Write,
 ) -> Iterator[Result]:
     """Change pictures, write them, and yield what became of each, in the order of ``jobs``.
 
@@ -91,12 +127,14 @@ def edit_sources(
         change: From the codes of a batch to those that are decoded.
         overwrite: Whether results that are there are made again.
         batch_size: Pictures that go through the model at a time.
-        write: Writes one result, uint8 (S, S, C); None is standard output. An
-            :class:`~mddae_cli.errors.ImageError` of it is that picture's failure.
+        read: How pictures are read and fitted.
+        write: Writes one result, uint8 (S, S, C), with a further channel where the picture has
+            alpha; None is standard output. An :class:`~mddae_cli.errors.ImageError` of it is that
+            picture's failure.
     """
     skipped = [target is not None and target.exists() and not overwrite for _, target in jobs]
     todo = [job for job, skip in zip(jobs, skipped, strict=True) if not skip]
-    finished = _edited(model, todo, change, batch_size, write)
+    finished = _edited(model, todo, change, batch_size, read, write)
     for (source, target), skip in zip(jobs, skipped, strict=True):
         yield Skipped(source, target) if skip and target is not None else next(finished)
 
@@ -106,22 +144,23 @@ def _edited(
     jobs: Sequence[Job],
     change: Callable[[Codes], Codes],
     batch_size: int,
-    write: Callable[[Path | None, Pixels], None],
+    read: ReadOptions,
+    write: Write,
 ) -> Iterator[Edited | Failed]:
-    ready = _decoded(model, [source for source, _ in jobs], ahead=_AHEAD * batch_size)
+    decoded = _decoded(model, [source for source, _ in jobs], read, ahead=_AHEAD * batch_size)
     targets = (target for _, target in jobs)
     waiting: deque[Callable[[], Edited | Failed]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as writers:
-        while batch := list(itertools.islice(ready, batch_size)):
-            whole = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-            changed = iter(_change(model, change, np.stack(whole)) if whole else ())
-            for (source, pixels), target in zip(batch, targets, strict=False):
-                if isinstance(pixels, str):
-                    waiting.append(_now(Failed(source, pixels)))
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        while batch := list(itertools.islice(decoded, batch_size)):
+            whole = [ready for ready in batch if isinstance(ready, _Ready)]
+            changed = iter(_change(model, change, whole) if whole else ())
+            for ready, target in zip(batch, targets, strict=False):
+                if isinstance(ready, Failed):
+                    waiting.append(_now(ready))
                     continue
-                result, before, after = next(changed)
-                done = Edited(source, target, before, after)
-                waiting.append(_settled(done, writers.submit(write, target, result)))
+                result = next(changed)
+                written = writers.submit(_write, write, target, result.pixels, ready.alpha)
+                waiting.append(_settled(ready, target, result, written))
             while len(waiting) > _AHEAD * batch_size:
                 yield waiting.popleft()()
         while waiting:
@@ -129,84 +168,108 @@ def _edited(
 
 
 def _change(
-    model: Model, change: Callable[[Codes], Codes], pixels: Pixels
-) -> Iterator[tuple[Pixels, Floats, Floats]]:
-    codes = model.encode(pixels)
+    model: Model, change: Callable[[Codes], Codes], batch: Sequence[_Ready]
+) -> Iterator[_Changed]:
+    start = time.perf_counter()
+    codes = model.encode(np.stack([ready.pixels for ready in batch]))
     changed = change(codes)
     results = to_pixels(model.decode(changed))
     before, after = codes.y_hat.cpu().numpy(), changed.y_hat.cpu().numpy()
-    return zip(results, before, after, strict=True)
+    share = (time.perf_counter() - start) / len(batch)
+    return map(_Changed, results, before, after, itertools.repeat(share))
+
+
+def _write(write: Write, target: Path | None, pixels: Pixels, alpha: Pixels | None) -> float:
+    """Write a result with the transparency of its picture; return the seconds it took."""
+    start = time.perf_counter()
+    write(target, pixels if alpha is None else images.with_alpha(pixels, alpha))
+    return time.perf_counter() - start
 
 
 def _now(result: Failed) -> Callable[[], Failed]:
     return lambda: result
 
 
-def _settled(done: Edited, written: Future[None]) -> Callable[[], Edited | Failed]:
+def _settled(
+    ready: _Ready, target: Path | None, result: _Changed, written: Future[float]
+) -> Callable[[], Edited | Failed]:
     """Return what waits until a result is on disk, or says why it is not."""
+    # Neither holds on to the pixels: results wait for those before them.
+    source, animated = ready.source, ready.animated
+    before, after, elapsed_s = result.before, result.after, ready.elapsed_s + result.elapsed_s
 
     def wait() -> Edited | Failed:
         try:
-            written.result()
+            total = elapsed_s + written.result()
         except ImageError as exc:
-            return Failed(done.source, str(exc))
-        return done
+            return Failed(source, str(exc), elapsed_s)
+        return Edited(source, target, before, after, total, animated)
 
     return wait
 
 
 def encode_sources(
-    model: Model, sources: Sequence[Source], *, batch_size: int = 64
+    model: Model,
+    sources: Sequence[Source],
+    *,
+    batch_size: int = 64,
+    read: ReadOptions = READ_DEFAULTS,
 ) -> Iterator[Encoded | Failed]:
     """Yield the codes of each picture, or why it has none, in the order of ``sources``.
 
     Pictures are fitted to the model as its checkpoint says. A picture's codes do not depend on
-    which others are in its batch, but for rounding.
+    which others are in its batch.
 
     Args:
         model: The model.
         sources: What :func:`find_sources` returned.
         batch_size: Pictures that go through the model at a time.
+        read: How pictures are read and fitted.
     """
-    ready = _decoded(model, sources, ahead=_AHEAD * batch_size)
-    while batch := list(itertools.islice(ready, batch_size)):
-        whole = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-        codes = iter(_encode(model, np.stack(whole)) if whole else ())
-        for source, pixels in batch:
-            if isinstance(pixels, str):
-                yield Failed(source, pixels)
-            else:
-                yield Encoded(source, *next(codes))
+    decoded = _decoded(model, sources, read, ahead=_AHEAD * batch_size)
+    while batch := list(itertools.islice(decoded, batch_size)):
+        whole = [ready for ready in batch if isinstance(ready, _Ready)]
+        codes = iter(_encode(model, whole) if whole else ())
+        for ready in batch:
+            yield ready if isinstance(ready, Failed) else next(codes)
 
 
-def _encode(model: Model, pixels: Pixels) -> Iterator[tuple[Floats, Floats]]:
-    codes = model.encode(pixels)
-    return zip(codes.y_hat.cpu().numpy(), codes.z.cpu().numpy(), strict=True)
+def _encode(model: Model, batch: Sequence[_Ready]) -> Iterator[Encoded]:
+    start = time.perf_counter()
+    codes = model.encode(np.stack([ready.pixels for ready in batch]))
+    y_hat, z = codes.y_hat.cpu().numpy(), codes.z.cpu().numpy()
+    share = (time.perf_counter() - start) / len(batch)
+    for ready, y_row, z_row in zip(batch, y_hat, z, strict=True):
+        yield Encoded(ready.source, y_row, z_row, ready.elapsed_s + share, ready.animated)
 
 
 def _decoded(
-    model: Model, sources: Sequence[Source], *, ahead: int
-) -> Iterator[tuple[Source, Pixels | str]]:
+    model: Model, sources: Sequence[Source], read: ReadOptions, *, ahead: int
+) -> Iterator[_Ready | Failed]:
     """Yield each picture at the model's side, or what is wrong with it, in order."""
-
-    def read(source: Source) -> Pixels | str:
-        try:
-            data = sys.stdin.buffer.read() if source.name == STDIN else Path(source.name)
-            picture = images.read_image(data, name=source.name)
-            return images.fit(picture, model.header.preprocess)
-        except ImageError as exc:
-            return images.reason_of(exc, source.name)
-
-    waiting: deque[tuple[Source, Future[Pixels | str]]] = deque()
+    waiting: deque[Future[_Ready | Failed]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for source in sources:
-                waiting.append((source, pool.submit(read, source)))
+                waiting.append(pool.submit(_read, source, model.header.preprocess, read))
                 if len(waiting) > ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                    yield waiting.popleft().result()
             while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _read(source: Source, preprocess: Preprocess, read: ReadOptions) -> _Ready | Failed:
+    start = time.perf_counter()
+    try:
+        data = sys.stdin.buffer.read() if source.name == STDIN else Path(source.name)
+        picture = images.decode(data, name=source.name, max_pixels=read.max_pixels)
+        pixels = images.fit(picture.pixels, preprocess, read.fit)
+        alpha = picture.alpha
+        if alpha is not None:
+            alpha = images.fit_alpha(alpha, preprocess, read.fit)
+    except ImageError as exc:
+        reason = images.reason_of(exc, source.name)
+        return Failed(source, reason, time.perf_counter() - start)
+    return _Ready(source, pixels, alpha, picture.animated, time.perf_counter() - start)

@@ -209,12 +209,12 @@ def test_a_folder_is_mirrored_and_what_is_broken_is_named(
     assert result.exit_code == 1
     assert result.stdout.splitlines() == ["out/a.png", "out/b.png", "out/sub/a.png"]
     assert result.stderr.splitlines()[0].startswith(f"error: {album / 'bad.jpg'}: is no picture")
-    assert result.stderr.splitlines()[1:] == ["edited 3, skipped 0, failed 1"]
+    assert result.stderr.splitlines()[1:] == ["edited 3, skipped 0, failed 1; left out by suffix 1"]
     assert {str(p) for p in Path("out").rglob("*.png")} == set(result.stdout.split())
     assert len(edits) == 3
     again = cli(*words)
     assert again.stdout == ""
-    assert again.stderr.splitlines()[-1] == "edited 0, skipped 3, failed 1"
+    assert again.stderr.splitlines()[-1] == "edited 0, skipped 3, failed 1; left out by suffix 1"
     assert len(edits) == 3
     cli(*words, "--overwrite")
     assert len(edits) == 6
@@ -226,7 +226,7 @@ def test_results_inside_the_input_folder_are_not_read_again(
     words = ("edit", album, "--model", header_only(), "--set", "Smiling=1", "-o", album / "sub/out")
     cli(*words)
     again = cli(*words)
-    assert again.stderr.splitlines()[-1] == "edited 0, skipped 3, failed 1"
+    assert again.stderr.splitlines()[-1] == "edited 0, skipped 3, failed 1; left out by suffix 1"
 
 
 def test_a_template_names_the_results(
