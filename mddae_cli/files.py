@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-_NEW = os.O_WRONLY | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_PROC = "/proc/self/fd"
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
@@ -50,23 +50,23 @@ def _open_beside(path: Path) -> tuple[int, Path | None]:
     asking for the umask changes it for a moment, under the feet of other threads.
     """
     nameless = getattr(os, "O_TMPFILE", None)
-    if nameless is not None and Path("/proc/self/fd").is_dir():
+    if nameless is not None and os.access(_PROC, os.X_OK):
         with contextlib.suppress(OSError):  # not on every file system
             return os.open(path.parent, nameless | os.O_WRONLY, 0o666), None
     beside = _temporary(path)
-    return os.open(beside, _NEW | os.O_CREAT | os.O_EXCL, 0o666), beside
+    return os.open(beside, _NEW, 0o666), beside
 
 
 def _temporary(path: Path) -> Path:
     """Return a hidden name beside ``path`` that nobody has; 40 letters fit with any script."""
-    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}")
 
 
 def _named(descriptor: int, path: Path) -> bool:
     """Give a file without a name one; return False where the name is taken."""
     try:
         # A folder's descriptor is given to make Python follow the link that /proc shows.
-        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+        os.link(f"{_PROC}/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
     except FileExistsError:
         return False
     return True

@@ -280,7 +280,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
-    return _to_srgb(image).convert("RGB")
+    image = _to_srgb(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -355,10 +356,17 @@ def _fitted(image: Pixels, preprocess: Preprocess, how: Fit, mode: str) -> Pixel
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     side = preprocess.image_size
+    height, width = image.shape[:2]
+    box = _crop_box(width, height, preprocess, how)
+    left, top, right, bottom = box
+    within = min(left, top, width - right, height - bottom) >= 0
+    if within:
+        image = np.ascontiguousarray(image[top:bottom, left:right])
     picture = Image.fromarray(image)
     if picture.mode != mode:
         picture = picture.convert(mode)
-    picture = picture.crop(_crop_box(*picture.size, preprocess, how))
+    if not within:
+        picture = picture.crop(box)
     if picture.size != (side, side):
         picture = picture.resize((side, side), Image.Resampling.BICUBIC)
     return np.array(picture)

@@ -158,6 +158,9 @@ for _name, _module in COMMANDS.items():
 
 def main() -> None:
     """Run the command line of this process."""
+    # Threads of torch that wait would spin, and take the cores of those that read and write
+    # pictures; set before torch is imported, or not at all.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no UTF-8, and help holds signs that ASCII lacks.
         utf8 = stream.encoding.lower().replace("-", "") == "utf8"
