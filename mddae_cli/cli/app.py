@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
@@ -161,6 +162,8 @@ def main() -> None:
     # Threads of torch that wait would spin, and take the cores of those that read and write
     # pictures; set before torch is imported, or not at all.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Pillow warns of what is then refused, or of damage beside pixels that are whole.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no UTF-8, and help holds signs that ASCII lacks.
         utf8 = stream.encoding.lower().replace("-", "") == "utf8"

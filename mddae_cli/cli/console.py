@@ -43,6 +43,11 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def in_one_line(name: str) -> str:
+    """Return a file's name without control characters, which break lines or paint the terminal."""
+    return name.translate({code: f"\\x{code:02x}" for code in (*range(32), 127)})
+
+
 def error_text(exc: MddaeError) -> str:
     """Return what the user reads of a failure; an interrupted run is none."""
     return str(exc) if isinstance(exc, InterruptedRun) else f"error: {exc}"

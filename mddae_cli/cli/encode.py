@@ -143,5 +143,5 @@ def _counted(
         failed = isinstance(result, Failed)
         counts["failed" if failed else "encoded"] += 1
         if isinstance(result, Failed):
-            console.note(f"error: {result.source.name}: {result.reason}")
+            console.note(console.in_one_line(f"error: {result.source.name}: {result.reason}"))
         yield result

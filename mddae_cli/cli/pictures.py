@@ -239,10 +239,8 @@ def first_frames(results: Iterator[Any], *, quiet: bool) -> Iterator[Any]:
     for result in results:
         if getattr(result, "animated", False) and not said:
             said = True
-            console.note(
-                f"{result.source.name}: has several frames, of which the first is taken. "
-                "This is said once."
-            )
+            name = console.in_one_line(result.source.name)
+            console.note(f"{name}: has several frames, of which the first is taken (said once).")
         yield result
 
 
@@ -274,7 +272,7 @@ def _say(result: Result, status: str, names: Sequence[str], *, as_json: bool) ->
     from mddae_cli.pipeline import Edited, Failed, Skipped
 
     if isinstance(result, Failed):
-        console.note(f"error: {result.source.name}: {result.reason}")
+        console.note(console.in_one_line(f"error: {result.source.name}: {result.reason}"))
     target = None if isinstance(result, Failed) else result.target
     if not as_json:
         if isinstance(result, Edited) and target is not None:
