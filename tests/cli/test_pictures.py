@@ -171,7 +171,9 @@ def test_an_animation_gives_its_first_frame_which_is_said_once(
         path.parent.mkdir(exist_ok=True)
         frames[0].save(path, save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "in" / "c.png")
-    said = f"{tmp_path / 'in' / 'a.gif'}: has several frames, of which the first is taken."
+    said = (
+        f"{tmp_path / 'in' / 'a.gif'}: has several frames, of which the first is taken (said once)."
+    )
     result = cli(*swap(tmp_path / "in"), "-m", digits_run, "-o", "out", "--json")
     assert result.stderr.count("several frames") == result.stderr.count(said) == 1
     rows = [json.loads(line) for line in result.stdout.splitlines()]
@@ -203,3 +205,22 @@ def test_files_with_another_suffix_are_counted(cli: Cli, digits_run: Path, folde
     assert again.stderr.splitlines() == ["edited 0, skipped 7, failed 0; left out by suffix 2"]
     encoded = cli("encode", folder / "a", "-m", digits_run)
     assert encoded.stderr == "encoded 4, failed 0; left out by suffix 1\n"
+
+
+def test_codes_are_decoded_with_a_quality_and_not_shared_out(
+    cli: Cli, digits_run: Path, folder: Path
+) -> None:
+    cli("encode", folder / "a", "-m", digits_run, "-o", "codes.csv")
+    words = ("edit", "--from-encoding", "codes.csv", "-m", digits_run, "-o")
+    assert cli(*words, "usual/{stem}.jpg").exit_code == 0
+    assert cli(*words, "poor/{stem}.jpg", "--quality", 5).exit_code == 0
+    sizes = [sum(map(len, files(where).values())) for where in ("poor", "usual")]
+    assert sizes[0] < sizes[1]
+    for more, said in (
+        (("--quality", 5), "--quality is of JPEG and WebP"),
+        (("--shard", "1/2"), "--shard takes a share of pictures, not of codes"),
+    ):
+        result = cli(*words, "out/{stem}.png", *more)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert not Path("out").exists()
