@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         UsageError,
     )
+    from mddae_cli.figures import Animation, Style, animate, class_sheet, sweep
     from mddae_cli.header import Calibration, Header, read_header
     from mddae_cli.pipeline import load_codes, save_codes
     from mddae_cli.reporting import Reporter
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "Animation",
     "Calibration",
     "Codes",
     "DatasetError",
@@ -43,12 +45,15 @@ __all__ = [
     "Model",
     "ModelError",
     "Reporter",
+    "Style",
     "TrainConfig",
     "TrainResult",
     "UnknownNameError",
     "UsageError",
     "__version__",
+    "animate",
     "calibrate",
+    "class_sheet",
     "edit",
     "edit_image",
     "load",
@@ -59,6 +64,7 @@ __all__ = [
     "resume",
     "save_codes",
     "swap_class",
+    "sweep",
     "train",
 ]
 
@@ -77,6 +83,7 @@ _HOMES = {
         "UnknownNameError",
         "UsageError",
     ),
+    "figures": ("Animation", "Style", "animate", "class_sheet", "sweep"),
     "header": ("Calibration", "Header", "read_header"),
     "pipeline": ("load_codes", "save_codes"),
     "reporting": ("Reporter",),

@@ -494,7 +494,15 @@ def write_image(path: str | Path, array: Pixels, options: WriteOptions = WRITE_D
         UsageError: If the suffix is none that can be written.
         ImageError: If the disk refuses; a file that was there before stays.
     """
-    data = image_bytes(array, format_of(path), options)
+    write_encoded(path, image_bytes(array, format_of(path), options))
+
+
+def write_encoded(path: str | Path, data: bytes) -> None:
+    """Write a picture that is encoded already, atomically.
+
+    Raises:
+        ImageError: If the disk refuses; a file that was there before stays.
+    """
     try:
         write_bytes(path, data)
     except OSError as exc:

@@ -11,27 +11,34 @@ from mddae_cli.pipeline.encodings import (
     write_codes,
 )
 from mddae_cli.pipeline.flow import (
+    Drawn,
     Edited,
     Encoded,
     Failed,
+    Job,
     Result,
+    Seen,
     Skipped,
     edit_sources,
     encode_sources,
+    leave_out_done,
 )
 from mddae_cli.pipeline.sources import STDIN, Search, Source, find_sources, search
-from mddae_cli.pipeline.targets import STDOUT, output_folder, plan_targets
+from mddae_cli.pipeline.targets import STDOUT, is_one_file, output_folder, plan_targets
 
 __all__ = [
     "STDIN",
     "STDOUT",
     "CodesFile",
     "Columns",
+    "Drawn",
     "Edited",
     "Encoded",
     "Failed",
+    "Job",
     "Result",
     "Search",
+    "Seen",
     "Skipped",
     "Source",
     "appending",
@@ -41,6 +48,8 @@ __all__ = [
     "encode_sources",
     "find_sources",
     "format_of",
+    "is_one_file",
+    "leave_out_done",
     "load_codes",
     "output_folder",
     "plan_targets",

@@ -1,6 +1,6 @@
 """Many pictures through a model: found, decoded in threads while the model works, in order.
 
-Axes: N pictures of a batch, K classes or attributes, D latent size.
+Axes: N pictures of a batch, K classes or attributes, D latent size, S image side, C channels.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mddae_cli import images
 from mddae_cli.editing import Codes, Model, to_pixels
@@ -48,6 +49,18 @@ class Encoded:
     elapsed_s: float = 0.0
     animated: bool = False
 
+    def codes(self, model: Model) -> Codes:
+        """Return them as a batch of one, ready to be changed and decoded by the same model."""
+        y_hat, z = (torch.from_numpy(row)[None].to(model.device) for row in (self.y_hat, self.z))
+        return Codes(y_hat, z, model.names, model.calibration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen(Encoded):
+    """The codes of a picture with ``pixels``, uint8 (S, S, C), as the model saw it."""
+
+    pixels: Pixels
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -76,6 +89,23 @@ class Edited:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture that was drawn into a sheet.
+
+    ``target`` is the sheet's file, None for standard output; ``before`` is the soft target (K,)
+    that the picture had, ``cells`` says what was drawn of it. ``elapsed_s`` is what was spent on
+    it before its sheet was drawn. ``animated`` as in :class:`Encoded`.
+    """
+
+    source: Source
+    target: Path | None
+    before: Floats
+    cells: tuple[str, ...]
+    elapsed_s: float = 0.0
+    animated: bool = False
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A picture whose result was there already."""
 
@@ -84,7 +114,8 @@ class Skipped:
 
 
 Job = tuple[Source, Path | None]
-Result = Edited | Skipped | Failed
+Result = Edited | Drawn | Skipped | Failed
+Done = TypeVar("Done")
 Write = Callable[[Path | None, Pixels], None]
 
 
@@ -132,9 +163,25 @@ def edit_sources(
             alpha; None is standard output. An :class:`~mddae_cli.errors.ImageError` of it is that
             picture's failure.
     """
+    return leave_out_done(
+        jobs,
+        lambda todo: _edited(model, todo, change, batch_size, read, write),
+        overwrite=overwrite,
+    )
+
+
+def leave_out_done(
+    jobs: Sequence[Job], work: Callable[[Sequence[Job]], Iterator[Done]], *, overwrite: bool
+) -> Iterator[Done | Skipped]:
+    """Yield what becomes of each job, in order: those whose result is there already are skipped.
+
+    Args:
+        jobs: What to read, and where its result goes.
+        work: Called once with the others; yields a result for each.
+        overwrite: Whether no job is skipped.
+    """
     skipped = [target is not None and target.exists() and not overwrite for _, target in jobs]
-    todo = [job for job, skip in zip(jobs, skipped, strict=True) if not skip]
-    finished = _edited(model, todo, change, batch_size, read, write)
+    finished = work([job for job, skip in zip(jobs, skipped, strict=True) if not skip])
     for (source, target), skip in zip(jobs, skipped, strict=True):
         yield Skipped(source, target) if skip and target is not None else next(finished)
 
@@ -214,7 +261,7 @@ def encode_sources(
     *,
     batch_size: int = 64,
     read: ReadOptions = READ_DEFAULTS,
-) -> Iterator[Encoded | Failed]:
+) -> Iterator[Seen | Failed]:
     """Yield the codes of each picture, or why it has none, in the order of ``sources``.
 
     Pictures are fitted to the model as its checkpoint says. A picture's codes do not depend on
@@ -234,13 +281,14 @@ def encode_sources(
             yield ready if isinstance(ready, Failed) else next(codes)
 
 
-def _encode(model: Model, batch: Sequence[_Ready]) -> Iterator[Encoded]:
+def _encode(model: Model, batch: Sequence[_Ready]) -> Iterator[Seen]:
     start = time.perf_counter()
     codes = model.encode(np.stack([ready.pixels for ready in batch]))
     y_hat, z = codes.y_hat.cpu().numpy(), codes.z.cpu().numpy()
     share = (time.perf_counter() - start) / len(batch)
     for ready, y_row, z_row in zip(batch, y_hat, z, strict=True):
-        yield Encoded(ready.source, y_row, z_row, ready.elapsed_s + share, ready.animated)
+        elapsed_s = ready.elapsed_s + share
+        yield Seen(ready.source, y_row, z_row, elapsed_s, ready.animated, pixels=ready.pixels)
 
 
 def _decoded(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from mddae_cli import images
@@ -25,6 +25,13 @@ def is_folder(output: str, sources: int) -> bool:
     return output.endswith("/") or Path(output).is_dir() or sources > 1
 
 
+def is_one_file(output: str) -> bool:
+    """Return whether ``output`` is standard output, or has a file's suffix and no field."""
+    if output == STDOUT:
+        return True
+    return bool(Path(output).suffix) and "{" not in output and not is_folder(output, 1)
+
+
 def output_folder(output: str | None) -> Path | None:
     """Return the folder that results may fill, for inputs above it to leave out."""
     if output is None or output == STDOUT:
@@ -35,7 +42,12 @@ def output_folder(output: str | None) -> Path | None:
 
 
 def plan_targets(
-    sources: Sequence[Source], output: str | None, *, label: str, mirrored: bool = False
+    sources: Sequence[Source],
+    output: str | None,
+    *,
+    label: str,
+    mirrored: bool = False,
+    check: Callable[[Path], object] | None = None,
 ) -> list[Path | None]:
     """Return the file that each source's result goes to; None is standard output.
 
@@ -46,6 +58,7 @@ def plan_targets(
             None: ``<stem>.edited.png`` in the current folder, for one source.
         label: What ``{edit}`` stands for.
         mirrored: Whether a folder was named as input, so that ``output`` is one too.
+        check: Raises where a file name cannot be written to; by default pictures can.
 
     Raises:
         UsageError: If two results would be the same file, one would replace its own picture, a
@@ -58,7 +71,7 @@ def plan_targets(
     if output is None:
         if len(sources) != 1 or mirrored:
             raise UsageError(f"{len(sources)} pictures need a place: add -o FOLDER.")
-        return [_checked(sources[0], Path(f"{_stem(sources[0])}.edited.png"))]
+        return [_checked(sources[0], Path(f"{_stem(sources[0])}.edited.png"), check)]
     if "{" in output:
         targets = [_fill(output, s, i, label) for i, s in enumerate(sources, 1)]
     elif mirrored or is_folder(output, len(sources)):
@@ -66,7 +79,7 @@ def plan_targets(
         targets = [Path(output) / _png(source, alone=alone) for source in sources]
     else:
         targets = [Path(output)]
-    checked = [_checked(s, target) for s, target in zip(sources, targets, strict=True)]
+    checked = [_checked(s, target, check) for s, target in zip(sources, targets, strict=True)]
     _refuse_collisions(sources, checked)
     return list(checked)
 
@@ -109,8 +122,8 @@ def _fixed_part(template: str) -> Path:
     return Path(os.path.normpath(template[: template.index("{")].rpartition("/")[0] or "."))
 
 
-def _checked(source: Source, target: Path) -> Path:
-    images.format_of(target)
+def _checked(source: Source, target: Path, check: Callable[[Path], object] | None) -> Path:
+    (check or images.format_of)(target)
     there = target.exists() and Path(source.name).exists()
     if source.name != STDIN and there and target.samefile(source.name):
         raise UsageError(f"-o {str(target)!r} is the picture itself: name another file.")
