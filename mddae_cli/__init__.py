@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mddae_cli.figures import Animation, Style, animate, class_sheet, sweep
-    from mddae_cli.header import Calibration, Header, read_header
+    from mddae_cli.header import Attribute, Calibration, Header, list_attributes, read_header
     from mddae_cli.pipeline import load_codes, save_codes
     from mddae_cli.reporting import Reporter
     from mddae_cli.training import TrainResult, resume, train
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "Animation",
+    "Attribute",
     "Calibration",
     "Codes",
     "DatasetError",
@@ -56,6 +57,7 @@ __all__ = [
     "class_sheet",
     "edit",
     "edit_image",
+    "list_attributes",
     "load",
     "load_codes",
     "load_table",
@@ -84,7 +86,7 @@ _HOMES = {
         "UsageError",
     ),
     "figures": ("Animation", "Style", "animate", "class_sheet", "sweep"),
-    "header": ("Calibration", "Header", "read_header"),
+    "header": ("Attribute", "Calibration", "Header", "list_attributes", "read_header"),
     "pipeline": ("load_codes", "save_codes"),
     "reporting": ("Reporter",),
     "training": ("TrainResult", "resume", "train"),

@@ -217,6 +217,8 @@ def _build(raw: dict[str, Any]) -> Header:
     rest = {k: v for k, v in raw.items() if k in fields}
     rest |= {"model": model, "preprocess": preprocess, "ssim": ssim, "names": names}
     rest["base_rates"] = tuple(float(rate) for rate in raw["base_rates"])
+    if len(rest["base_rates"]) != len(names):
+        raise ValueError(f"{len(rest['base_rates'])} base rates for {len(names)} targets")
     rest["calibration"] = _calibration(raw.get("calibration"), len(names))
     rest["working_ranges"] = _working_ranges(raw.get("working_ranges"), names)
     return Header(**rest)
@@ -306,3 +308,43 @@ def read_header(path: str | Path) -> Header:
     except (ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file} has no mddae header: it was not written by mddae.") from exc
     return parse_header(str(text), str(file))
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What a model says of one of its attributes.
+
+    ``base_rate`` is the share of training pictures that have it. ``working_range`` has the keys of
+    :data:`WORKING_RANGE_KEYS`; None where nothing was measured.
+    """
+
+    name: str
+    base_rate: float
+    working_range: dict[str, float | None] | None
+
+
+def list_attributes(where: str | Path, *, raw: bool = False) -> tuple[Attribute, ...]:
+    """Return the attributes of a model, from its header alone.
+
+    Args:
+        where: A file, a run folder or the name of a bundled model.
+        raw: Give working ranges in raw ŷ, the paper's own scale, instead of calibrated units.
+
+    Raises:
+        ModelError: If the file is missing, not ours, damaged or too new.
+        UsageError: If the model has classes, or no soft target at all.
+    """
+    header = read_header(where)
+    header.require_targets(TargetKind.ATTRIBUTES)
+    return tuple(
+        Attribute(name, rate, _range_of(header, k, raw=raw))
+        for k, (name, rate) in enumerate(zip(header.names, header.base_rates, strict=True))
+    )
+
+
+def _range_of(header: Header, k: int, *, raw: bool) -> dict[str, float | None] | None:
+    found = (header.working_ranges or {}).get(header.names[k])
+    unit = header.calibration
+    if found is None or unit is None or not raw:
+        return found
+    return {key: None if v is None else unit.to_raw(k, v) for key, v in found.items()}

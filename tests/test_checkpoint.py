@@ -263,6 +263,12 @@ def test_a_calibration_that_makes_no_sense_is_refused(
         parse_header(json.dumps(raw), "a file")
 
 
+def test_base_rates_of_another_number_than_names_are_refused(tiny_header: Header) -> None:
+    raw = json.loads(tiny_header.to_json()) | {"base_rates": [0.1] * 9}
+    with pytest.raises(ModelError, match="9 base rates for 10 targets"):
+        parse_header(json.dumps(raw), "a file")
+
+
 def test_calibration_and_working_ranges_come_back(tiny_header: Header) -> None:
     ranges = {"3": dict.fromkeys(WORKING_RANGE_KEYS, 1.5) | {"falls": None}}
     told = dataclasses.replace(

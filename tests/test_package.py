@@ -29,6 +29,7 @@ PUBLIC = {
     *("ImageError", "DivergedError", "InterruptedRun", "__version__"),
     *("load_codes", "save_codes"),
     *("sweep", "class_sheet", "animate", "Animation", "Style"),
+    *("list_attributes", "Attribute"),
 }
 
 

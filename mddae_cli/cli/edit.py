@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mddae_cli.cli import console
+from mddae_cli.cli.attributes import say_attributes
 from mddae_cli.cli.encodings import FromEncoding, decode_all, refuse_pictures
 from mddae_cli.cli.options import (
     Device,
@@ -48,8 +49,8 @@ SHORT_HELP = "Set attributes of pictures."
 HELP = (
     "Example: mddae edit face.jpg --set Eyeglasses=1.7 -o out.png\n\n"
     "Writes pictures with attributes set to the given values: 0 is an average picture without, "
-    "1 one with it, more is stronger; --add goes from what the picture has. mddae info NAME lists "
-    "the names; case, spaces, hyphens and underscores in them do not matter. Folders are walked "
+    "1 one with it, more is stronger; --add goes from what the picture has. --list shows the "
+    "names; case, spaces, hyphens and underscores in them do not matter. Folders are walked "
     "recursively and mirrored; what is there already is skipped. Prints the paths of what was "
     "written; a picture that cannot be read is named, the others are done, and the exit code is 1."
 )
@@ -73,6 +74,10 @@ def command(
     ] = False,
     raw: Raw = False,
     from_encoding: FromEncoding = None,
+    listed: Annotated[
+        bool,
+        typer.Option("--list", help="Show the model's attributes and how far each can go."),
+    ] = False,
     from_file: FromFile = None,
     null: Null = False,
     model: ModelPath = None,
@@ -91,6 +96,11 @@ def command(
 ) -> None:
     """Edit every picture and print where the results are."""
     where = model_or(model, DEFAULT_FACES)
+    if listed:
+        if inputs or from_file or from_encoding or settings or additions or removals or reset:
+            raise UsageError("--list shows attributes: leave out pictures and changes.")
+        say_attributes(where, raw=raw, as_json=as_json, quiet=quiet)
+        return
     header = read_header(where)
     if from_encoding is None or settings or additions or removals:
         header.require_targets(TargetKind.ATTRIBUTES)

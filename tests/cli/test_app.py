@@ -91,6 +91,7 @@ def test_nothing_heavy_is_imported_for_help_version_info_and_wrong_names(
 ) -> None:
     model = str(header_only())
     good = [["--help"], ["--version"], ["info"], ["info", model], ["info", model, "--json"]]
+    good += [["edit", "--list", "--model", model], ["edit", "--list", "--model", model, "--json"]]
     good += [[name, "--help"] for name in COMMANDS]
     wrong = [
         ["edit", "x.png", "--model", model, "--set", "Smilng=1"],
