@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +30,7 @@ from mddae_cli.cli.pictures import (
     Output,
     Overwrite,
     Quality,
+    Run,
     Shard,
     SubsamplingOption,
     change_all,
@@ -37,13 +38,25 @@ from mddae_cli.cli.pictures import (
     plan,
     write_options,
 )
+from mddae_cli.cli.sheets import (
+    Animate,
+    FrameMs,
+    Look,
+    Named,
+    Pixelated,
+    Scale,
+    Sweeps,
+    draw_all,
+    parse_sweeps,
+    plan_sheets,
+)
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import UsageError
 from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
 
 if TYPE_CHECKING:
-    from mddae_cli.editing import Codes
+    from mddae_cli.editing import Codes, Model
 
 SHORT_HELP = "Set attributes of pictures."
 HELP = (
@@ -74,6 +87,11 @@ def command(
     ] = False,
     raw: Raw = False,
     from_encoding: FromEncoding = None,
+    sweep: Sweeps = None,
+    animate: Animate = None,
+    frame_ms: FrameMs = None,
+    scale: Scale = None,
+    pixelated: Pixelated = False,
     listed: Annotated[
         bool,
         typer.Option("--list", help="Show the model's attributes and how far each can go."),
@@ -97,7 +115,8 @@ def command(
     """Edit every picture and print where the results are."""
     where = model_or(model, DEFAULT_FACES)
     if listed:
-        if inputs or from_file or from_encoding or settings or additions or removals or reset:
+        beside = (inputs, from_file, from_encoding, settings, additions, removals, reset, sweep)
+        if any(beside):
             raise UsageError("--list shows attributes: leave out pictures and changes.")
         say_attributes(where, raw=raw, as_json=as_json, quiet=quiet)
         return
@@ -107,15 +126,29 @@ def command(
     removed = [f"{name}=0" for name in removals or ()]
     values = parse_changes([*(settings or ()), *removed], header.names)
     deltas = parse_changes(additions or (), header.names, "--add")
-    label = _label(values, deltas, reset=reset, decode=from_encoding is not None)
+    sweeps = parse_sweeps(sweep or (), header.names)
+    label = _label(values, deltas, sweeps, reset=reset, decode=from_encoding is not None)
+    run = Run(overwrite=overwrite, batch_size=batch_size, as_json=as_json, quiet=quiet)
+    look = Look(scale, pixelated, animate, frame_ms)
+    read = ReadOptions(fit, max_pixels)
+
+    def load() -> Model:
+        from mddae_cli import editing
+
+        return editing.load(where, device=device or "auto", raw=raw)
 
     def change(codes: Codes) -> Codes:
         return codes.set(values).add(deltas)
 
     if not raw and not quiet:
         _warn_of_range(header, values)
+        _warn_of_range(header, {name: max(swept, key=abs) for name, swept in sweeps})
+    if not sweeps:
+        look.refuse_alone("--sweep NAME=VALUES")
     if from_encoding is not None:
         refuse_pictures(inputs, from_file, shard)
+        if sweeps:
+            raise UsageError("--from-encoding has no originals to sweep: leave out --sweep.")
         results = decode_all(
             from_encoding,
             where,
@@ -125,30 +158,22 @@ def command(
             output=output,
             label=label,
             device=device,
-            overwrite=overwrite,
             quality=quality,
             subsampling=subsampling,
-            batch_size=batch_size,
-            as_json=as_json,
-            quiet=quiet,
+            **run,
         )
+    elif sweeps:
+        from mddae_cli import figures
+
+        named = named_inputs(inputs, from_file, null=null)
+        figure = figures.SweepFigure(tuple(figures.Sweep(*one) for one in sweeps), values, deltas)
+        planned = plan_sheets(named, output, label, figure, header, look, shard)
+        write = look.write_options(quality, subsampling, planned.targets)
+        results = draw_all(load(), planned, figure, look, read=read, write=write, **run)
     else:
         planned = plan(named_inputs(inputs, from_file, null=null), output, label, shard)
         write = write_options(quality, subsampling, planned.targets)
-
-        from mddae_cli import editing
-
-        results = change_all(
-            editing.load(where, device=device or "auto", raw=raw),
-            planned,
-            change,
-            overwrite=overwrite,
-            batch_size=batch_size,
-            as_json=as_json,
-            quiet=quiet,
-            read=ReadOptions(fit, max_pixels),
-            write=write,
-        )
+        results = change_all(load(), planned, change, read=read, write=write, **run)
     for _ in results:
         pass
 
@@ -167,7 +192,12 @@ def _warn_of_range(header: Header, values: Mapping[str, float]) -> None:
 
 
 def _label(
-    values: Mapping[str, float], deltas: Mapping[str, float], *, reset: bool, decode: bool
+    values: Mapping[str, float],
+    deltas: Mapping[str, float],
+    sweeps: Sequence[Named],
+    *,
+    reset: bool,
+    decode: bool,
 ) -> str:
     """Return what ``{edit}`` stands for; codes that are decoded need no change.
 
@@ -176,10 +206,11 @@ def _label(
     """
     if twice := sorted(values.keys() & deltas.keys()):
         raise UsageError(f"{twice[0]} is both set and added to: give one of the two.")
-    if reset and (values or deltas):
-        raise UsageError("--reset changes nothing: leave out --set, --add and --remove.")
-    if not (values or deltas or reset or decode):
+    if reset and (values or deltas or sweeps):
+        raise UsageError("--reset changes nothing: leave out --set, --add, --remove and --sweep.")
+    if not (values or deltas or sweeps or reset or decode):
         raise UsageError("no change is given: add --set NAME=VALUE, --add, --remove or --reset.")
-    parts = [f"{name}={value:g}" for name, value in values.items()]
+    parts = [f"{name}={swept[0]:g}..{swept[-1]:g}" for name, swept in sweeps]
+    parts += [f"{name}={value:g}" for name, value in values.items()]
     parts += [f"{name}{delta:+g}" for name, delta in deltas.items()]
     return ",".join(parts) or ("reset" if reset else "decoded")

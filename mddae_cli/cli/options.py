@@ -173,15 +173,19 @@ def parse_changes(
     return changes
 
 
-def parse_values(text: str) -> list[float]:
+def parse_values(text: str, option: str | None = None) -> list[float]:
     """Return the numbers that ``0,1,2`` or ``0:3:0.5`` (both ends) mean, each once.
+
+    Args:
+        text: What was typed.
+        option: How errors call it; by default ``--values`` and the text.
 
     Raises:
         UsageError: If there is none, one is not finite, or a range runs backwards or is endless.
     """
     values: list[float] = []
+    option = option or f"--values {text!r}"
     for item in text.split(","):
-        option = f"--values {text!r}"
         pieces = [_finite_number(option, piece.strip()) for piece in item.split(":")]
         values += pieces if len(pieces) == 1 else _expand(option, pieces)
     return list(dict.fromkeys(values))

@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import typer
 
 from mddae_cli.cli import console
 from mddae_cli.cli.options import parse_shard
-from mddae_cli.errors import UsageError
+from mddae_cli.errors import ImageError, UsageError
 from mddae_cli.formats import (
     READ_DEFAULTS,
     WRITE_DEFAULTS,
@@ -85,6 +85,15 @@ Overwrite = Annotated[
 ]
 
 
+class Run(TypedDict):
+    """What all ways to change pictures are told by options."""
+
+    overwrite: bool
+    batch_size: int
+    as_json: bool
+    quiet: bool
+
+
 def named_inputs(inputs: Sequence[str] | None, from_file: str | None, *, null: bool) -> list[str]:
     """Return what was named on the line and in a list; names that are no UTF-8 come through.
 
@@ -122,10 +131,26 @@ class Plan(NamedTuple):
         return [target for _, target in self.jobs]
 
 
-def plan(named: Sequence[str], output: str | None, label: str, shard: str | None = None) -> Plan:
+def plan(
+    named: Sequence[str],
+    output: str | None,
+    label: str,
+    shard: str | None = None,
+    *,
+    together: bool = False,
+    check: Callable[[Path], object] | None = None,
+) -> Plan:
     """Return what is to be done, before any of it is.
 
     Names that collide are refused in the whole list, of which a shard takes its share.
+
+    Args:
+        named: What was named as input.
+        output: What ``-o`` says.
+        label: What ``{edit}`` stands for.
+        shard: What ``--shard`` says.
+        together: Whether all results come into one place where ``output`` is a file.
+        check: Raises where a file name cannot be written to; by default pictures can.
 
     Raises:
         ImageError: If a folder or pattern holds no picture.
@@ -137,8 +162,15 @@ def plan(named: Sequence[str], output: str | None, label: str, shard: str | None
     if output == pipeline.STDOUT and sys.stdout.isatty():
         raise UsageError("-o - would write a picture onto the terminal: redirect it.")
     sources, others = pipeline.search(named, outside=pipeline.output_folder(output))
+    if together and output is not None and pipeline.is_one_file(output):
+        if shard is not None:
+            raise UsageError("--shard shares many results: name a folder with -o.")
+        # A sheet that an earlier run left in the folder that is walked now.
+        own = [s for s in sources if s.name in named or s.name != os.path.normpath(output)]
+        places = [pipeline.plan_targets([s], output, label=label, check=check)[0] for s in own]
+        return Plan(list(zip(own, places, strict=True)), others)
     mirrored = any(Path(name).is_dir() for name in named)
-    targets = pipeline.plan_targets(sources, output, label=label, mirrored=mirrored)
+    targets = pipeline.plan_targets(sources, output, label=label, mirrored=mirrored, check=check)
     return Plan(list(zip(sources, targets, strict=True))[share], others)
 
 
@@ -221,11 +253,21 @@ def tell_all(
         as_json: Whether a record is printed for each.
         quiet: Whether there is no line with counts.
     """
+    from mddae_cli.pipeline import Drawn, Edited, Failed
+
     counts = {"edited": 0, "skipped": 0, "failed": 0}
+    said: Path | None = None
     for result in results:
-        status = type(result).__name__.lower()
+        status = "edited" if isinstance(result, Edited | Drawn) else type(result).__name__.lower()
         counts[status] += 1
-        _say(result, status, names, as_json=as_json)
+        if isinstance(result, Failed):
+            console.note(console.in_one_line(f"error: {result.source.name}: {result.reason}"))
+        if as_json:
+            _say_record(result, status, names)
+        elif isinstance(result, Edited | Drawn) and result.target not in (None, said):
+            # Many pictures may have come into one sheet.
+            said = result.target
+            console.say(str(said))
         yield result
     if not quiet and (many or counts["skipped"] or others):
         console.note(summary(counts, others))
@@ -255,29 +297,31 @@ def write_result(
 ) -> None:
     """Write one result; None is standard output."""
     from mddae_cli import images
-    from mddae_cli.errors import ImageError
 
     if target is None:
         sys.stdout.buffer.write(images.image_bytes(pixels))
         return
+    make_folder(target)
+    images.write_image(target, pixels, options)
+
+
+def make_folder(target: Path) -> None:
+    """Make the folder of a result.
+
+    Raises:
+        ImageError: If the disk refuses.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ImageError(f"folder {str(target.parent)!r}: {exc.strerror}.") from exc
-    images.write_image(target, pixels, options)
 
 
-def _say(result: Result, status: str, names: Sequence[str], *, as_json: bool) -> None:
-    """Print the path of a result or its record, and on standard error why there is none."""
-    from mddae_cli.pipeline import Edited, Failed, Skipped
+def _say_record(result: Result, status: str, names: Sequence[str]) -> None:
+    """Print what became of a picture as a JSON object in a line."""
+    from mddae_cli.pipeline import Drawn, Edited, Failed, Skipped
 
-    if isinstance(result, Failed):
-        console.note(console.in_one_line(f"error: {result.source.name}: {result.reason}"))
     target = None if isinstance(result, Failed) else result.target
-    if not as_json:
-        if isinstance(result, Edited) and target is not None:
-            console.say(str(target))
-        return
     record: dict[str, Any] = {
         "input": result.source.name,
         "output": None if target is None else str(target),
@@ -285,9 +329,12 @@ def _say(result: Result, status: str, names: Sequence[str], *, as_json: bool) ->
         "error": result.reason if isinstance(result, Failed) else None,
         "elapsed_s": None if isinstance(result, Skipped) else round(result.elapsed_s, 6),
     }
-    if isinstance(result, Edited):
+    if isinstance(result, Edited | Drawn):
         record["animated"] = result.animated
         record["y_hat_before"] = dict(zip(names, map(float, result.before), strict=True))
+    if isinstance(result, Drawn):
+        record["cells"] = result.cells
+    if isinstance(result, Edited):
         record["y_hat_after"] = dict(zip(names, map(float, result.after), strict=True))
     console.say_json(record, indent=None)
     sys.stdout.flush()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -128,3 +129,17 @@ def picture(make_picture: Callable[..., None], tmp_path: Path) -> Path:
     path = tmp_path / "pictures" / "one.png"
     make_picture(path, 0, (28, 28))
     return path
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Three pictures in two folders, a broken one and a text."""
+    from mddae_cli import images
+
+    root = tmp_path / "album"
+    (root / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.jpg", "sub/a.png")):
+        images.write_image(root / name, np.full((30, 28, 3), 60 * number, np.uint8))
+    (root / "bad.jpg").write_bytes(b"no picture")
+    (root / "notes.txt").write_text("a text")
+    return root

@@ -189,18 +189,6 @@ def test_a_model_without_weights_is_refused_with_2(
     assert "header-only.safetensors" in result.stderr
 
 
-@pytest.fixture
-def album(tmp_path: Path) -> Path:
-    """Three pictures in two folders, a broken one and a text."""
-    root = tmp_path / "album"
-    (root / "sub").mkdir(parents=True)
-    for number, name in enumerate(("a.png", "b.jpg", "sub/a.png")):
-        images.write_image(root / name, np.full((30, 28, 3), 60 * number, np.uint8))
-    (root / "bad.jpg").write_bytes(b"no picture")
-    (root / "notes.txt").write_text("a text")
-    return root
-
-
 def test_a_folder_is_mirrored_and_what_is_broken_is_named(
     cli: Cli, header_only: Write, album: Path, edits: list[dict[str, float]]
 ) -> None:
