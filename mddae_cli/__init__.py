@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mddae_cli.calibration import calibrate
     from mddae_cli.config import PRESETS, TrainConfig, make_config
     from mddae_cli.data import load_table
-    from mddae_cli.editing import Codes, Model, edit, edit_image, load, swap_class
+    from mddae_cli.editing import Codes, Model, combine, edit, edit_image, load, swap_class
     from mddae_cli.errors import (
         DatasetError,
         DivergedError,
@@ -55,6 +55,7 @@ __all__ = [
     "animate",
     "calibrate",
     "class_sheet",
+    "combine",
     "edit",
     "edit_image",
     "list_attributes",
@@ -74,7 +75,7 @@ _HOMES = {
     "calibration": ("calibrate",),
     "config": ("PRESETS", "TrainConfig", "make_config"),
     "data": ("load_table",),
-    "editing": ("Codes", "Model", "edit", "edit_image", "load", "swap_class"),
+    "editing": ("Codes", "Model", "combine", "edit", "edit_image", "load", "swap_class"),
     "errors": (
         "DatasetError",
         "DivergedError",

@@ -79,6 +79,10 @@ class Codes:
         wanted = self.names.index(resolve_name("class", name, self.names))
         return dataclasses.replace(self, y_hat=swap_entries(self.y_hat, wanted))
 
+    def with_target(self, other: Codes) -> Codes:
+        """Return codes with these z and the soft target of one other picture, ŷ (1, K)."""
+        return dataclasses.replace(self, y_hat=other.y_hat.expand(len(self.z), -1))
+
 
 def swap_entries(y_hat: Tensor, wanted: int) -> Tensor:
     """Return ŷ (N, K) with each row's largest entry and entry ``wanted`` exchanged."""
@@ -252,3 +256,28 @@ def swap_class(model: Model, image: Pixels, to: str) -> Pixels:
     codes = model.encode(fit(image, model.header.preprocess)[None])
     swapped: Pixels = to_pixels(model.decode(codes.swap(to)))[0]
     return swapped
+
+
+def combine(
+    style: str | Path | Pixels, shown: str | Path | Pixels, model: Model | str | Path
+) -> Picture:
+    """Return a picture with the style (z) of one and the class (ŷ) of another.
+
+    Args:
+        style: A file, or uint8 pixels (H, W, 3), any size.
+        shown: The picture that shows the class, as ``style``.
+        model: A model of classes, or what :func:`load` takes.
+
+    Raises:
+        ImageError: If a file cannot be read.
+        ModelError: If the model is missing or damaged.
+        UsageError: If the model has attributes, or no soft target at all.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    loaded.header.require_targets(TargetKind.CLASSES)
+    first, second = (
+        fit(read_image(image) if isinstance(image, str | Path) else image, loaded.header.preprocess)
+        for image in (style, shown)
+    )
+    codes = loaded.encode(first[None]).with_target(loaded.encode(second[None]))
+    return Picture(to_pixels(loaded.decode(codes))[0])

@@ -28,7 +28,7 @@ PUBLIC = {
     *("Reporter", "MddaeError", "UsageError", "UnknownNameError", "DatasetError", "ModelError"),
     *("ImageError", "DivergedError", "InterruptedRun", "__version__"),
     *("load_codes", "save_codes"),
-    *("sweep", "class_sheet", "animate", "Animation", "Style"),
+    *("sweep", "class_sheet", "animate", "Animation", "Style", "combine"),
     *("list_attributes", "Attribute"),
 }
 

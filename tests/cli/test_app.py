@@ -132,7 +132,7 @@ def test_the_probe_sees_what_a_command_imports(picture: Path, digits_run: Path) 
         (["train", "--epochs", "many"], "error: Invalid value for '--epochs'"),
         (["train", "--reg", "foo"], "error: Invalid value for '--reg': 'foo' is not one of 'none'"),
         (["edit", "x.png", "--seet", "A=1"], "error: No such option: --seet"),
-        (["swap-class"], "error: Missing option '--to'"),
+        (["calibrate"], "error: Missing argument 'MODEL'"),
     ],
     ids=" ".join,
 )
