@@ -24,8 +24,9 @@ MAX_HEADER_BYTES = 8 * 1024 * 1024
 MODEL_FILE = "model.safetensors"
 LAST_FILE = "last.safetensors"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-# The model that comes with the package and stands in where none is named.
+# The models that come with the package and stand in where none is named.
 DEFAULT_FACES = "celeba64"
+DEFAULT_DIGITS = "mnist"
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def test_bundled_model_is_found_by_its_name_and_a_file_of_that_name_first(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "celeba64").write_bytes(saved.read_bytes())
     assert find_model_file("celeba64") == Path("celeba64")
-    with pytest.raises(ModelError, match="or one of celeba64"):
+    with pytest.raises(ModelError, match="or one of celeba64, mnist"):
         find_model_file("celeba65")
 
 

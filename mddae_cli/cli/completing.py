@@ -25,7 +25,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from mddae_cli.config import DATASET_DEFAULTS, PRESETS
 from mddae_cli.errors import MddaeError, fold_name
-from mddae_cli.header import DEFAULT_FACES, MODEL_FILE, bundled_models, read_header
+from mddae_cli.header import DEFAULT_DIGITS, DEFAULT_FACES, MODEL_FILE, bundled_models, read_header
 
 LINE, REST = "MDDAE_COMPLETE_LINE", "MDDAE_COMPLETE_REST"
 _MODEL_OPTIONS = ("--model", "-m")
@@ -57,14 +57,15 @@ class Typed:
 
     @property
     def model(self) -> str:
-        """The model that the line names, else that of the environment, else the bundled faces."""
+        """The model that the line names, else that of the environment, else the bundled one."""
         words = [*self.before, *self.behind]
         for name, value in zip(words, [*words[1:], ""], strict=True):
             if name in _MODEL_OPTIONS:
                 return value
             if name.startswith("--model="):
                 return name.partition("=")[2]
-        return os.environ.get("MDDAE_MODEL") or DEFAULT_FACES
+        bundled = DEFAULT_DIGITS if self.before[:1] == ["swap-class"] else DEFAULT_FACES
+        return os.environ.get("MDDAE_MODEL") or bundled
 
 
 def answer() -> None:
@@ -217,6 +218,10 @@ def _attributes(model: str) -> list[Candidate]:
     return [(name, "") for name in _target_names(model)]
 
 
+def _classes(model: str) -> list[Candidate]:
+    return [*_attributes(model), ("all", "a sheet of every class")]
+
+
 def _settings(model: str) -> list[Candidate]:
     return [(f"{name}=", "") for name in _target_names(model)]
 
@@ -235,7 +240,7 @@ _VALUES: dict[str, Callable[[str], list[Candidate]]] = {
     "--sweep": _settings,
     "--remove": _attributes,
     "--attr": _attributes,
-    "--to": _attributes,
+    "--to": _classes,
     "--device": _devices,
     "--preset": _presets,
 }

@@ -31,7 +31,7 @@ from mddae_cli.cli.sheets import Look, Pixelated, Scale, draw_all, plan_sheets
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import ImageError, UsageError, fold_name, resolve_name
 from mddae_cli.formats import READ_DEFAULTS, ReadOptions, Subsampling
-from mddae_cli.header import Header, read_header
+from mddae_cli.header import DEFAULT_DIGITS, Header, read_header
 
 if TYPE_CHECKING:
     from mddae_cli.editing import Codes, Model
@@ -41,7 +41,7 @@ ALL = "all"
 
 SHORT_HELP = "Turn pictures into another class."
 HELP = (
-    "Example: mddae swap-class three.png --model runs/digits --to 7 -o seven.png\n\n"
+    "Example: mddae swap-class three.png --to 7 -o seven.png\n\n"
     "Exchanges two entries of the soft target, that of the class which the picture shows and that "
     "of the wanted one: their sum stays 1 and the style stays as it was. A picture of that class "
     "comes back as its reconstruction, and that is said. --to all draws every class: a sheet with "
@@ -89,7 +89,7 @@ def command(
         raise UsageError(
             "no class is given: add --to CLASS, --to all, or --style-from and --class-from."
         )
-    where = model_or(model)
+    where = model_or(model, DEFAULT_DIGITS)
     header = read_header(where)
     header.require_targets(TargetKind.CLASSES)
     drawn = to is not None and fold_name(to) == ALL and ALL not in map(fold_name, header.names)

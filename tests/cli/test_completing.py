@@ -110,7 +110,8 @@ def test_a_value_is_not_guessed_and_no_file() -> None:
 
 def test_classes_presets_data_sets_and_formats(header_only: Write) -> None:
     model = header_only(kind=TargetKind.CLASSES, names=("six", "seven"))
-    assert values(f"mddae swap-class --model {model} --to ") == ["six", "seven"]
+    assert values(f"mddae swap-class --model {model} --to ") == ["six", "seven", "all"]
+    assert values("mddae swap-class --to ") == [*"0123456789", "all"]
     assert values("mddae train --preset dis") == ["disae", "disae-xcov"]
     assert values("mddae train --dataset ") == ["digits", "mnist", "celeba", "folder"]
     assert values("mddae encode --format=s") == ["--format=safetensors"]
@@ -120,7 +121,7 @@ def test_classes_presets_data_sets_and_formats(header_only: Write) -> None:
 
 def test_models_are_bundled_runs_and_what_lies_below_a_path(run: Path) -> None:
     Path("runs/empty").mkdir()
-    assert values("mddae info ") == ["celeba64", "runs/a b"]
+    assert values("mddae info ") == ["celeba64", "mnist", "runs/a b"]
     assert values("mddae edit --model runs/") == ["runs/a b", "runs/empty/"]
     assert values("mddae edit --model './ru") == ["./runs/"]
     assert values(f"mddae evaluate {Path.cwd()}/runs/a") == [f"{Path.cwd()}/runs/a b"]

@@ -95,13 +95,14 @@ def test_without_a_model_edit_takes_the_bundled_faces(
     assert (result.exit_code, edits) == (0, [{"5_o_Clock_Shadow": 1.7}])
 
 
-def test_without_a_model_swap_class_says_what_to_do(cli: Cli, picture: Path) -> None:
-    result = cli("swap-class", picture, "--to", "7")
-    assert result.exit_code == 2
-    assert result.stderr == (
-        "error: no model is given: add --model RUN_OR_FILE or set MDDAE_MODEL.\n"
-        "mddae train makes one: mddae train --dataset digits -o runs/digits\n"
-    )
+def test_without_a_model_swap_class_takes_the_bundled_digits(cli: Cli, tmp_path: Path) -> None:
+    cli("examples", "-o", tmp_path)
+    out = tmp_path / "seven.png"
+    result = cli("swap-class", tmp_path / "digit-3.png", "--to", "7", "-o", out)
+    assert (result.exit_code, result.stdout) == (0, f"{out}\n")
+    digits = editing.load("mnist")
+    seen = digits.encode(images.fit(images.read_image(out), digits.header.preprocess)[None]).y_hat
+    assert digits.names[int(seen.argmax())] == "7"
 
 
 @pytest.mark.parametrize(
