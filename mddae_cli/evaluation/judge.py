@@ -6,7 +6,6 @@ instead of strided 4×4 ones, and another seed. Axes: N batch, C channels, H, W 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mddae_cli.config import DATASET_DEFAULTS, TargetKind
-from mddae_cli.data.cache import cache_folder
 from mddae_cli.data.table import Indexes, Table
 from mddae_cli.errors import DatasetError
+from mddae_cli.evaluation.content import kept_path, table_digest
 from mddae_cli.files import write_bytes
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
@@ -169,29 +168,9 @@ def load_or_train_judge(
 
 def judge_path(table: Table, *, seed: int, epochs: int) -> Path:
     """Return where the cache keeps the judge of a table."""
-    name = "".join(c if c.isalnum() else "_" for c in table.name[:40])
-    return cache_folder() / "judges" / f"{name}-{_fingerprint(table, seed, epochs)}.safetensors"
-
-
-def _fingerprint(table: Table, seed: int, epochs: int) -> str:
-    """Return a digest of all that decides the weights; of the pictures, 256 stand for all."""
-    train = table.splits["train"]
-    about = (
-        JUDGE_VERSION,
-        seed,
-        epochs,
-        _mirrors(table),
-        table.name,
-        table.names,
-        table.kind.value,
-    )
-    digest = hashlib.sha256(repr((*about, table.preprocess, table.images.shape)).encode())
-    for part in ("train", "test"):
-        digest.update(np.ascontiguousarray(table.splits[part], dtype=np.int64).tobytes())
-        digest.update(np.ascontiguousarray(table.labels[table.splits[part]]).tobytes())
-    some = train[np.linspace(0, len(train) - 1, min(len(train), 256)).astype(np.int64)]
-    digest.update(np.ascontiguousarray(table.images[some]).tobytes())
-    return digest.hexdigest()[:20]
+    names = table.name, table.names, table.kind.value
+    digest = table_digest(table, JUDGE_VERSION, seed, epochs, _mirrors(table), *names)
+    return kept_path("judges", table, digest)
 
 
 def train_judge(

@@ -1,0 +1,78 @@
+"""What the cache keeps beside pictures, found by what decides it and never by a name alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mddae_cli.data.cache import cache_folder
+from mddae_cli.data.table import Table
+from mddae_cli.editing import Model
+from mddae_cli.files import write_bytes
+from mddae_cli.reporting import Reporter
+
+_METADATA_KEY = "mddae-kept"
+
+
+def table_digest(table: Table, *about: object) -> str:
+    """Return a digest of all of a table that fitting something on it depends on.
+
+    Args:
+        table: Pictures, labels and parts; of the pictures, 256 of the train part stand for all.
+        about: What else decides the result, as values with a ``repr`` of their own.
+    """
+    train = table.splits["train"]
+    digest = hashlib.sha256(repr((*about, table.preprocess, table.images.shape)).encode())
+    for part in ("train", "test"):
+        digest.update(np.ascontiguousarray(table.splits[part], dtype=np.int64).tobytes())
+        digest.update(np.ascontiguousarray(table.labels[table.splits[part]]).tobytes())
+    some = train[np.linspace(0, len(train) - 1, min(len(train), 256)).astype(np.int64)]
+    digest.update(np.ascontiguousarray(table.images[some]).tobytes())
+    return digest.hexdigest()[:20]
+
+
+def model_digest(model: Model) -> str | None:
+    """Return a digest of a model's weights and header; None where it has no weights to go by."""
+    state = model.net.state_dict()
+    if not state:
+        return None
+    digest = hashlib.sha256(model.header.to_json().encode())
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:20]
+
+
+def kept_path(folder: str, table: Table, name: str) -> Path:
+    """Return where the cache keeps something of a table: ``folder/table-name.safetensors``."""
+    told = "".join(c if c.isalnum() else "_" for c in table.name[:40])
+    return cache_folder() / folder / f"{told}-{name}.safetensors"
+
+
+def keep(path: Path, tensors: dict[str, Tensor], reporter: Reporter, **about: object) -> None:
+    """Write tensors and JSON values to the cache; a full disk is told and stops nothing."""
+    text = json.dumps(about, sort_keys=True, allow_nan=False)
+    state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, save(state, metadata={_METADATA_KEY: text}))
+    except OSError as exc:
+        reporter.noted(f"{path.name} cannot be kept in {str(path.parent)!r}: {exc.strerror}.")
+
+
+def kept(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None:
+    """Return what :func:`keep` wrote, or None where it is missing or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()[_METADATA_KEY])
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError):
+        return None
