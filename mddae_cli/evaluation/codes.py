@@ -46,6 +46,13 @@ def take(codes: Codes, rows: Tensor) -> Codes:
     return dataclasses.replace(codes, y_hat=codes.y_hat[rows], z=codes.z[rows])
 
 
+def with_entry(codes: Codes, column: int, value: float) -> Codes:
+    """Return codes with an entry of ŷ replaced in every row: the paper's own scale of values."""
+    y_hat = codes.y_hat.clone()
+    y_hat[:, column] = value
+    return dataclasses.replace(codes, y_hat=y_hat)
+
+
 def judged(model: Model, judge: Judge, codes: Codes, batch_size: int = 250) -> Tensor:
     """Return the judge's logits (N, K) of what the codes decode to, on the CPU."""
     rows = torch.arange(len(codes.z)).split(batch_size)

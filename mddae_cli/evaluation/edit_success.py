@@ -11,20 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mddae_cli.config import TargetKind
-from mddae_cli.data.table import Indexes
 from mddae_cli.editing import Model
 from mddae_cli.errors import UsageError, resolve_name
-from mddae_cli.evaluation.codes import codes_of, judged, take
-from mddae_cli.evaluation.judge import Judge, label_accuracy
+from mddae_cli.evaluation.codes import codes_of, judged
+from mddae_cli.evaluation.judge import Judge
+from mddae_cli.evaluation.sweeps import Sweep, Viewers, look, some_rows, sweep, with_label
+from mddae_cli.evaluation.trust import Trust, trust_in
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ class EditScores:
     ``value`` None is the plain reconstruction, the base line. ``seen`` is the share in which the
     judge sees the attribute. ``collateral`` is the share of the judge's other labels that differ
     from those of the plain reconstruction, ``logit_change`` the mean absolute change of their
-    logits; both are averaged over pictures and labels. ``judge_accuracy`` is the judge's on all
-    real test pictures, ``judge_accuracy_reconstructed`` on the plain reconstructions of the
-    pictures given, both for this attribute.
+    logits; both are averaged over pictures and labels. ``changed`` and ``logit_changes`` hold
+    the same for each label, None for the attribute itself and where the judge is not trusted.
+    ``judge_accuracy`` is the judge's on all real test pictures, ``judge_accuracy_reconstructed``
+    on the plain reconstructions of the pictures given, both for this attribute.
     """
 
     name: str
@@ -47,6 +49,8 @@ class EditScores:
     logit_change: float
     judge_accuracy: float
     judge_accuracy_reconstructed: float
+    changed: tuple[float | None, ...] = ()
+    logit_changes: tuple[float | None, ...] = ()
 
 
 def edit_success(
@@ -62,7 +66,7 @@ def edit_success(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> tuple[EditScores, ...]:
-    """Return, per attribute, the base line and the scores of each value.
+    """Return, per attribute, the base line and the scores of each value, by a judge trusted fully.
 
     Args:
         model: A model of attributes.
@@ -84,72 +88,82 @@ def edit_success(
         UsageError: If the model or the judge is not one of attributes, or they differ.
         UnknownNameError: If a name is no attribute of the model.
     """
-    _check(model, judge, TargetKind.ATTRIBUTES)
+    check_judge(model, judge, TargetKind.ATTRIBUTES)
     reporter = reporter or Silent()
     wanted = {resolve_name("attribute", n, model.names) for n in names or model.names}
     codes = codes_of(model, images, np.arange(len(images)), batch_size)
-    plain = judged(model, judge, codes, batch_size)
-    accuracies = label_accuracy(plain, labels, TargetKind.ATTRIBUTES)[1]
-    chosen = {n: _without(labels[:, model.names.index(n)], max_images, seed, n) for n in wanted}
+    viewers = Viewers({"judge": judge.logits})
+    plain = look(model, codes, viewers.all(), batch_size)
+    trust = trust_in(judge, plain["judge"], plain["judge"], labels, floor=0.0)
+    chosen = {
+        name: with_label(labels[:, k], 0, max_images, seed, name)
+        for k, name in enumerate(model.names)
+        if name in wanted
+    }
     reporter.started("edits", len(values) * sum(map(len, chosen.values())), "image")
     scores: list[EditScores] = []
-    for k, name in enumerate(model.names):
-        rows = chosen.get(name, torch.empty(0))
-        if not len(rows):
-            continue
-        trust = judge.accuracies[k], accuracies[k]
-        scores.append(_compare(name, None, k, plain[rows], plain[rows], trust))
-        for value in values:
-            edited = judged(model, judge, take(codes, rows).set({name: value}), batch_size)
-            scores.append(_compare(name, value, k, edited, plain[rows], trust))
-            reporter.advanced(len(rows), {"attribute": name, "seen": scores[-1].seen})
+    shared: dict[str, Any] = {"batch_size": batch_size, "reporter": reporter}
+    for name, rows in chosen.items():
+        if len(rows):
+            swept = sweep(model, codes, viewers, name, values, plain, rows, **shared)
+            scores += edit_scores(swept, trust)
     reporter.finished()
     return tuple(scores)
 
 
-def _check(model: Model, judge: Judge, kind: TargetKind) -> None:
+def edit_scores(sweep: Sweep, trust: Trust) -> tuple[EditScores, ...]:
+    """Return the scores of a sweep: the base line, then each value.
+
+    What they cannot tell: an edit may fool the judge unseen, and one that is far too strong is
+    rewarded; attributes that go together in real faces look like collateral; binary labels hide
+    what drifts without crossing the line, for which the change of the logits stands beside.
+
+    Args:
+        sweep: With the judge's logits (N, K) under ``judge``.
+        trust: In the judge; labels for which there is none are left out of the collateral.
+    """
+    k, base = sweep.column, sweep.plain["judge"]
+    other = trust.trusted & (torch.arange(base.shape[1]) != k)
+    return tuple(_compare(sweep, v, told, other, trust) for v, told in sweep.pairs("judge"))
+
+
+def check_judge(model: Model, judge: Judge, kind: TargetKind) -> None:
+    """Raise where model and judge are not of this kind and of the same names.
+
+    Raises:
+        UsageError: If they are not.
+    """
     if model.header.model.target_kind is not kind or judge.kind is not kind:
         raise UsageError(f"this measure needs a model and a judge of {kind.value}.")
     if tuple(model.names) != judge.names:
         raise UsageError("model and judge were trained on different names: use the same data set.")
 
 
-def _without(label: Pixels, max_images: int | None, seed: int, name: str) -> Tensor:
-    """Return the rows whose label is 0, in order, at most ``max_images`` of them by chance."""
-    return torch.from_numpy(_some(np.flatnonzero(label == 0), max_images, seed, f"edits/{name}"))
-
-
-def _some(rows: Indexes, max_images: int | None, seed: int, purpose: str) -> Indexes:
-    """Return ``rows``, or ``max_images`` of them by chance, in order."""
-    if max_images is None or len(rows) <= max_images:
-        return rows
-    rng = np.random.default_rng(derive_seed(seed, purpose))
-    return np.sort(rng.choice(rows, max_images, replace=False))
-
-
 def _compare(
-    name: str,
-    value: float | None,
-    k: int,
-    edited: Tensor,
-    plain: Tensor,
-    trust: tuple[float, float],
+    sweep: Sweep, value: float | None, edited: Tensor, other: Tensor, trust: Trust
 ) -> EditScores:
-    """Return the scores of edited against plain logits, (N, K) each."""
-    other = torch.arange(edited.shape[1]) != k
-    changed = ((edited > 0) != (plain > 0))[:, other].double()
-    moved = (edited.double() - plain.double())[:, other].abs()
-    alone = edited.shape[1] == 1
+    """Return the scores of edited logits (N, K); of labels, those of ``other`` (K,) count."""
+    k, plain = sweep.column, sweep.plain["judge"]
+    changed = ((edited > 0) != (plain > 0)).double().mean(dim=0)  # (K,)
+    moved = (edited.double() - plain.double()).abs().mean(dim=0)
+    alone = not bool(other.any())
     return EditScores(
-        name=name,
+        name=sweep.name,
         value=value,
         num_images=len(edited),
         seen=float((edited[:, k] > 0).double().mean()),
-        collateral=0.0 if alone else float(changed.mean()),
-        logit_change=0.0 if alone else float(moved.mean()),
-        judge_accuracy=trust[0],
-        judge_accuracy_reconstructed=trust[1],
+        collateral=0.0 if alone else float(changed[other].mean()),
+        logit_change=0.0 if alone else float(moved[other].mean()),
+        judge_accuracy=trust.accuracies[k],
+        judge_accuracy_reconstructed=trust.reconstructed[k],
+        changed=_only(changed, other),
+        logit_changes=_only(moved, other),
     )
+
+
+def _only(values: Tensor, kept: Tensor) -> tuple[float | None, ...]:
+    rows = zip(values.tolist(), kept.tolist(), strict=True)
+    return tuple(value if keep else None for value, keep in rows)
 
 
 def best_edit(
@@ -225,9 +239,9 @@ def swap_success(
     Raises:
         UsageError: If the model or the judge is not one of classes, or they differ.
     """
-    _check(model, judge, TargetKind.CLASSES)
+    check_judge(model, judge, TargetKind.CLASSES)
     reporter = reporter or Silent()
-    rows = _some(np.arange(len(images)), max_images, seed, "swaps")
+    rows = some_rows(np.arange(len(images)), max_images, seed, "swaps")
     images, labels = images[rows], labels[rows]
     codes = codes_of(model, images, np.arange(len(images)), batch_size)
     y = torch.from_numpy(labels.argmax(axis=1))  # (N,)

@@ -252,9 +252,7 @@ def svm_scores(
     there = torch.tensor(label).bool()
     own = _balanced_error(real, there), _balanced_error(reconstructed, there)
     missed = float((real[there] <= 0).double().mean()) if bool(there.any()) else float("nan")
-    rows: list[tuple[float | None, Tensor]] = [(None, sweep.plain["svm"])]
-    rows += zip(sweep.values, sweep.edited.get("svm", ()), strict=True)
-    return tuple(_scores(svms, value, scores, own, missed) for value, scores in rows)
+    return tuple(_scores(svms, value, told, own, missed) for value, told in sweep.pairs("svm"))
 
 
 def _balanced_error(scores: Tensor, there: Tensor) -> float:

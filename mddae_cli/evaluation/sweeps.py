@@ -5,18 +5,48 @@ Axes: N pictures, V values, F what a viewer says of a picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mddae_cli.data.table import Indexes
 from mddae_cli.editing import Codes, Model
-from mddae_cli.evaluation.codes import take
+from mddae_cli.evaluation.codes import take, with_entry
+from mddae_cli.images import Pixels
+from mddae_cli.reporting import Reporter
+from mddae_cli.runtime import derive_seed
 
 View = Callable[[Tensor], Tensor]
-Views = Mapping[str, View]
 Seen = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Viewers:
+    """Who looks at decoded pictures (N, C, H, W) in [0, 1], and says (N, F) of them.
+
+    ``common`` look at every picture under their names; ``own`` at those of one attribute, under
+    the name ``svm``.
+    """
+
+    common: Mapping[str, View]
+    own: Mapping[str, View] = field(default_factory=dict)
+
+    def of(self, attribute: str) -> dict[str, View]:
+        """Return who looks at the edits of an attribute."""
+        own = {"svm": self.own[attribute]} if attribute in self.own else {}
+        return {**self.common, **own}
+
+    def all(self) -> dict[str, View]:
+        """Return who looks at plain reconstructions."""
+        return {**self.common, **{f"svm/{name}": view for name, view in self.own.items()}}
+
+    def seen_of(self, attribute: str, plain: Seen) -> Seen:
+        """Return, of what :meth:`all` have seen, what :meth:`of` an attribute would have."""
+        own = {"svm": plain[f"svm/{attribute}"]} if attribute in self.own else {}
+        return {**{name: plain[name] for name in self.common}, **own}
 
 
 @dataclass(frozen=True)
@@ -29,7 +59,7 @@ class Sweep:
         rows: Which pictures were edited, int64 (N,), ascending.
         values: What ŷ was set to, V of them.
         plain: What each viewer says of the plain reconstructions, (N, F).
-        edited: The same of the edits, (V, N, F).
+        edited: The same of the edits, (V, N, F); without any value, no viewer.
     """
 
     name: str
@@ -39,8 +69,13 @@ class Sweep:
     plain: Seen
     edited: Seen
 
+    def pairs(self, view: str) -> Iterator[tuple[float | None, Tensor]]:
+        """Yield what a viewer says: None and the plain reconstruction, then each value."""
+        yield None, self.plain[view]
+        yield from zip(self.values, self.edited.get(view, ()), strict=True)
 
-def look(model: Model, codes: Codes, views: Views, batch_size: int = 250) -> Seen:
+
+def look(model: Model, codes: Codes, views: Mapping[str, View], batch_size: int = 250) -> Seen:
     """Return what each viewer says, (N, F) on the CPU, of what the codes decode to."""
     parts: dict[str, list[Tensor]] = {name: [] for name in views}
     for some in torch.arange(len(codes.z)).split(batch_size):
@@ -53,39 +88,61 @@ def look(model: Model, codes: Codes, views: Views, batch_size: int = 250) -> See
 def sweep(
     model: Model,
     codes: Codes,
-    views: Views,
+    viewers: Viewers,
     name: str,
     values: Sequence[float],
     plain: Seen,
     rows: Tensor,
     *,
     batch_size: int = 250,
-    advanced: Callable[[int], None] = lambda steps: None,
+    reporter: Reporter,
 ) -> Sweep:
-    """Return an attribute's sweep.
+    """Return an attribute's sweep over some pictures.
 
     Args:
         model: The model.
         codes: Of all pictures.
-        views: Who looks.
+        viewers: Who looks.
         name: The attribute, one of the model's.
-        values: What it is set to.
-        plain: What the viewers say of the plain reconstructions of all pictures.
+        values: What its entry of ŷ is set to.
+        plain: What :meth:`Viewers.all` say of the plain reconstructions of all pictures.
         rows: Which pictures are edited, (N,).
         batch_size: Pictures at a time.
-        advanced: Told of how many pictures are done.
+        reporter: Told of each value that is done.
     """
-    chosen = take(codes, rows)
+    chosen, column, views = take(codes, rows), model.names.index(name), viewers.of(name)
     seen: dict[str, list[Tensor]] = {view: [] for view in views}
     for value in values:
-        for view, told in look(model, chosen.set({name: value}), views, batch_size).items():
+        for view, told in look(model, with_entry(chosen, column, value), views, batch_size).items():
             seen[view].append(told)
-        advanced(len(rows))
+        reporter.advanced(len(rows), {"attribute": name, "value": value})
     return Sweep(
         name=name,
-        column=model.names.index(name),
+        column=column,
         rows=rows,
         values=tuple(values),
-        plain={view: plain[view][rows] for view in views},
+        plain={view: told[rows] for view, told in viewers.seen_of(name, plain).items()},
         edited={view: torch.stack(told) for view, told in seen.items() if told},
     )
+
+
+def with_label(label: Pixels, wanted: int, max_images: int | None, seed: int, name: str) -> Tensor:
+    """Return the rows with a label, in order, at most ``max_images`` of them by chance.
+
+    Args:
+        label: 0 or 1, (N,).
+        wanted: Which.
+        max_images: At most so many; all if None.
+        seed: Of the choice.
+        name: Of the attribute: another one is another choice.
+    """
+    purpose = f"edits/{name}" if wanted == 0 else f"removals/{name}"
+    return torch.from_numpy(some_rows(np.flatnonzero(label == wanted), max_images, seed, purpose))
+
+
+def some_rows(rows: Indexes, max_images: int | None, seed: int, purpose: str) -> Indexes:
+    """Return ``rows``, or ``max_images`` of them by chance, in order."""
+    if max_images is None or len(rows) <= max_images:
+        return rows
+    rng = np.random.default_rng(derive_seed(seed, purpose))
+    return np.sort(rng.choice(rows, max_images, replace=False))

@@ -6,7 +6,7 @@ Pictures are 12×12 grey ones; the first K = 4 pixels say what is there, the oth
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from mddae_cli.config import TargetKind
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
 from mddae_cli.evaluation.judge import Judge
+from mddae_cli.evaluation.sweeps import Sweep
+from mddae_cli.evaluation.trust import Trust
 from mddae_cli.header import Header, Preprocess, SsimSpec
 
 NAMES = ("Hat", "Smile", "Beard", "Scarf")
@@ -134,3 +136,24 @@ def attributes() -> np.ndarray:
 def classes() -> np.ndarray:
     """One-hot labels (200, 4)."""
     return np.eye(4, dtype=np.uint8)[np.random.default_rng(2).integers(0, 4, 200)]
+
+
+@pytest.fixture
+def judged_sweep() -> Callable[..., Sweep]:
+    """Return a function that makes a sweep of which nothing but the judge's logits is known.
+
+    ``plain`` (N, K) and ``edited`` (V, N, K) are the logits of reconstructions and edits.
+    """
+
+    def make(plain: Any, edited: Any, values: Sequence[float], column: int = 0) -> Sweep:
+        base, seen = torch.tensor(plain).float(), torch.tensor(edited).float()
+        rows, name = torch.arange(len(base)), NAMES[column]
+        return Sweep(name, column, rows, tuple(values), {"judge": base}, {"judge": seen})
+
+    return make
+
+
+@pytest.fixture
+def trust() -> Trust:
+    """A judge that is trusted with all but the third attribute."""
+    return Trust(NAMES, (0.9,) * 4, (0.9, 0.8, 0.55, 0.7), (0.8,) * 4, 0.6)

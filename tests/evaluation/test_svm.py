@@ -14,7 +14,8 @@ from mddae_cli.errors import UsageError
 from mddae_cli.evaluation import svm as protocol
 from mddae_cli.evaluation.codes import codes_of
 from mddae_cli.evaluation.svm import SvmScores, load_or_fit_svms, real_scores, svm_scores
-from mddae_cli.evaluation.sweeps import look, sweep
+from mddae_cli.evaluation.sweeps import Viewers, look, sweep
+from mddae_cli.reporting import Silent
 
 ATTRIBUTES = TargetKind.ATTRIBUTES
 ALL = (0, 1, 2, 3)
@@ -41,12 +42,14 @@ def scores(
     rows = table.splits["test"]
     images, label = table.images[rows], table.labels[rows, table.names.index(name)]
     svms = load_or_fit_svms(table, [name], **options)[name]
-    views = {"svm": svms.scores}
+    viewers = Viewers({}, {name: svms.scores})
     codes = codes_of(model, images, np.arange(len(rows)), batch_size)
-    plain = look(model, codes, views, batch_size)
+    plain = look(model, codes, viewers.all(), batch_size)
     lacking = torch.from_numpy(np.flatnonzero(label == 0))
-    swept = sweep(model, codes, views, name, values, plain, lacking, batch_size=batch_size)
-    rated = svm_scores(swept, svms, real_scores(svms, images), plain["svm"], label)
+    more: Any = {"batch_size": batch_size, "reporter": Silent()}
+    swept = sweep(model, codes, viewers, name, values, plain, lacking, **more)
+    seen = viewers.seen_of(name, plain)["svm"]
+    rated = svm_scores(swept, svms, real_scores(svms, images), seen, label)
     return {s.value: s for s in rated}
 
 
