@@ -2,16 +2,19 @@
 
 Axes: N rows, D latent size, K classes or attributes, H hidden units. What a probe finds is
 there; what it fails to find a stronger one may still find, and readable is not the same as used
-by the decoder.
+by the decoder. What is much comes from comparison: with chance, with shuffled labels, and with a
+model that was trained without a regulariser.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +51,8 @@ class LeakScores:
     rows, ``chance`` 0.5) and ``accuracy`` for classes (``mean`` over all rows, ``chance`` what
     always naming the most frequent training class reaches). ``per_name`` holds the AUROC of
     each attribute, or the share of each class's rows that were recognised; None where the test
-    rows do not define it.
+    rows do not define it. ``shuffled`` is the mean of a second probe whose training labels were
+    dealt out at random: what this probe reaches where nothing is to be found.
     """
 
     probe: Probe
@@ -59,6 +63,7 @@ class LeakScores:
     chance: float
     num_train: int
     num_test: int
+    shuffled: float | None = None
 
 
 def probe_leak(
@@ -107,6 +112,24 @@ def probe_leak(
     known = names or tuple(str(k) for k in range(y.shape[1]))
     measure = "auroc" if kind is TargetKind.ATTRIBUTES else "accuracy"
     return LeakScores(probe, measure, known, per_name, mean, chance, len(z), len(z_new))
+
+
+def shuffled_leak(
+    leak: LeakScores, z_train: Values, y_train: Values, *rest: Any, **more: Any
+) -> LeakScores:
+    """Return ``leak`` with what the same probe reaches after shuffled labels.
+
+    Args:
+        leak: What :func:`probe_leak` returned for the arguments that follow.
+        z_train: Latents to fit on, shape (N, D).
+        y_train: Their labels, shape (N, K): whole rows are dealt out, so that the names keep
+            what they have to do with each other.
+        rest: The other arguments of :func:`probe_leak`.
+        more: Its keywords.
+    """
+    order = torch.randperm(len(y_train), generator=generator(more.get("seed", 0), "probe/shuffle"))
+    other = probe_leak(z_train, _matrix(y_train)[order], *rest, **more)
+    return dataclasses.replace(leak, shuffled=other.mean)
 
 
 def _matrix(values: Values) -> Tensor:

@@ -22,7 +22,7 @@ from mddae_cli.errors import UsageError
 from mddae_cli.evaluation.codes import codes_of, judged
 from mddae_cli.evaluation.edit_success import EditScores, SwapScores, edit_success, swap_success
 from mddae_cli.evaluation.judge import Judge, label_accuracy
-from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak
+from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak, shuffled_leak
 from mddae_cli.evaluation.reconstruction import (
     ReconstructionScores,
     check_part,
@@ -207,7 +207,8 @@ def measure_leaks(
     leaks = []
     for probe in probes:
         known: dict[str, Any] = {"probe": probe, "seed": seed, "names": table.names}
-        leak = probe_leak(z, table.labels[rows], codes.z, labels, table.kind, **known)
+        fitting = z, table.labels[rows], codes.z, labels, table.kind
+        leak = shuffled_leak(probe_leak(*fitting, **known), *fitting, **known)
         leaks.append(leak)
         reporter.advanced(1, {leak.measure: leak.mean})
     reporter.finished()

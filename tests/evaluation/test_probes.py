@@ -9,6 +9,7 @@ import torch
 from mddae_cli import metrics
 from mddae_cli.config import TargetKind
 from mddae_cli.evaluation import LeakScores, Probe, probe_leak
+from mddae_cli.evaluation.probes import shuffled_leak
 
 ATTRIBUTES, CLASSES = TargetKind.ATTRIBUTES, TargetKind.CLASSES
 PROBES = list(Probe)
@@ -163,3 +164,13 @@ def test_an_unknown_probe_is_refused():
     y = torch.eye(4)
     with pytest.raises(ValueError, match="forest"):
         probe_leak(y, y, y, y, CLASSES, probe="forest")
+
+
+def test_shuffled_labels_leave_a_probe_at_chance():
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, (800, 3))
+    z = np.concatenate([y * 2.0, rng.normal(size=(800, 3))], axis=1)  # z holds every label
+    fitting = z[:600], y[:600], z[600:], y[600:], TargetKind.ATTRIBUTES
+    leak = shuffled_leak(probe_leak(*fitting), *fitting)
+    assert leak.mean == 1.0
+    assert leak.shuffled == pytest.approx(0.5, abs=0.12)
