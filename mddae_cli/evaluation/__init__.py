@@ -2,16 +2,15 @@
 
 from mddae_cli.evaluation.edit_success import (
     EditScores,
-    SwapScores,
     best_edit,
     edit_success,
-    swap_success,
 )
 from mddae_cli.evaluation.intensity import measure_intensity
 from mddae_cli.evaluation.judge import Judge, load_or_train_judge, train_judge
 from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak
 from mddae_cli.evaluation.reconstruction import ReconstructionScores, reconstruct_metrics
 from mddae_cli.evaluation.scorecard import ScoreCard, TargetScores, measure_leaks, score_card
+from mddae_cli.evaluation.swaps import SwapScores, swap_success
 from mddae_cli.evaluation.working_range import working_ranges
 
 __all__ = [

@@ -1,10 +1,9 @@
 """Does an edit show? An independent judge looks at edited pictures.
 
-For attributes: the share of pictures without an attribute in which the judge sees it after ŷ was
-set, and what else changed. For classes: the share in which the judge sees the wanted class
-after two entries of ŷ were exchanged (section 3.5 of the paper). The judge has learnt the same
-noisy labels as the model and may be fooled: its own accuracy on real pictures and on plain
-reconstructions stands beside every figure. Axes: N pictures, K names.
+The share of pictures without an attribute in which the judge sees it after ŷ was set, and what
+else changed. The judge has learnt the same noisy labels as the model and may be fooled: its own
+accuracy on real pictures and on plain reconstructions stands beside every figure. Axes: N
+pictures, K names.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from torch import Tensor
 from mddae_cli.config import TargetKind
 from mddae_cli.editing import Model
 from mddae_cli.errors import UsageError, resolve_name
-from mddae_cli.evaluation.codes import codes_of, judged
+from mddae_cli.evaluation.codes import codes_of
 from mddae_cli.evaluation.judge import Judge
-from mddae_cli.evaluation.sweeps import Sweep, Viewers, look, some_rows, sweep, with_label
+from mddae_cli.evaluation.sweeps import Sweep, Viewers, look, sweep, with_label
 from mddae_cli.evaluation.trust import Trust, trust_in
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
@@ -189,90 +188,3 @@ def count_reached(
     limits = {"max_value": max_value, "max_collateral": max_collateral}
     best = [best_edit(scores, name, **limits) for name in names]
     return sum(edit is not None and edit.seen >= seen for edit in best)
-
-
-@dataclass(frozen=True)
-class SwapScores:
-    """Every picture turned into every other class by exchanging two entries of ŷ.
-
-    ``matrix[i][j]`` is the share of the pictures of class i, turned into j, in which the judge
-    sees j; on the diagonal stand the plain reconstructions. ``success`` is the mean over all
-    swaps (the diagonal left out), ``per_wanted`` the same for each wanted class, ``worst`` the
-    least of them. A picture whose ŷ already has its maximum at the wanted class counts too.
-    """
-
-    names: tuple[str, ...]
-    num_images: int
-    success: float
-    per_wanted: tuple[float, ...]
-    worst: float
-    worst_name: str
-    matrix: tuple[tuple[float | None, ...], ...]
-    y_accuracy: float
-    judge_accuracy: float
-    judge_accuracy_reconstructed: float
-
-
-def swap_success(
-    model: Model,
-    judge: Judge,
-    images: Pixels,
-    labels: Pixels,
-    *,
-    batch_size: int = 250,
-    max_images: int | None = None,
-    seed: int = 0,
-    reporter: Reporter | None = None,
-) -> SwapScores:
-    """Return how often the judge sees the wanted class after a swap.
-
-    Args:
-        model: A model of classes.
-        judge: Of the same classes.
-        images: Real pictures, uint8 (N, H, W, C) of the model's side.
-        labels: One-hot, (N, K).
-        batch_size: Pictures at a time; it does not change the figures.
-        max_images: At most so many pictures, drawn by ``seed``; all if None.
-        seed: Of that choice.
-        reporter: Told of the progress.
-
-    Raises:
-        UsageError: If the model or the judge is not one of classes, or they differ.
-    """
-    check_judge(model, judge, TargetKind.CLASSES)
-    reporter = reporter or Silent()
-    rows = some_rows(np.arange(len(images)), max_images, seed, "swaps")
-    images, labels = images[rows], labels[rows]
-    codes = codes_of(model, images, np.arange(len(images)), batch_size)
-    y = torch.from_numpy(labels.argmax(axis=1))  # (N,)
-    plain = judged(model, judge, codes, batch_size)
-    seen = torch.empty(len(images), len(model.names), dtype=torch.float64)  # (N, K)
-    reporter.started("swaps", len(images) * len(model.names), "image")
-    for k, name in enumerate(model.names):
-        logits = judged(model, judge, codes.swap(name), batch_size)
-        seen[:, k] = (logits.argmax(dim=1) == k).double()
-        reporter.advanced(len(images), {"class": name, "seen": float(seen[:, k].mean())})
-    reporter.finished()
-    seen[torch.arange(len(y)), y] = (plain.argmax(dim=1) == y).double()
-    y_accuracy = float((codes.y_hat.argmax(dim=1).cpu() == y).double().mean())
-    return _swap_scores(judge, seen, y, y_accuracy)
-
-
-def _swap_scores(judge: Judge, seen: Tensor, y: Tensor, y_accuracy: float) -> SwapScores:
-    """Return the scores of ``seen`` (N, K): the base line in the column of the own class y (N,)."""
-    own = torch.nn.functional.one_hot(y, seen.shape[1]).double()  # (N, K)
-    matrix = (own.T @ seen) / own.sum(dim=0)[:, None]  # (K, K), a row of NaN without pictures
-    per_wanted = (seen * (1 - own)).sum(dim=0) / (1 - own).sum(dim=0)
-    worst = int(per_wanted.nan_to_num(nan=2.0).argmin())
-    return SwapScores(
-        names=judge.names,
-        num_images=len(y),
-        success=float((seen * (1 - own)).sum() / (1 - own).sum()),
-        per_wanted=tuple(per_wanted.tolist()),
-        worst=float(per_wanted[worst]),
-        worst_name=judge.names[worst],
-        matrix=tuple(tuple(None if v != v else v for v in row) for row in matrix.tolist()),
-        y_accuracy=y_accuracy,
-        judge_accuracy=judge.accuracy,
-        judge_accuracy_reconstructed=float((seen * own).sum() / len(y)),
-    )

@@ -20,7 +20,7 @@ from mddae_cli.data.table import Indexes, Table
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import UsageError
 from mddae_cli.evaluation.codes import codes_of, judged
-from mddae_cli.evaluation.edit_success import EditScores, SwapScores, edit_success, swap_success
+from mddae_cli.evaluation.edit_success import EditScores, edit_success
 from mddae_cli.evaluation.judge import Judge, label_accuracy
 from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak, shuffled_leak
 from mddae_cli.evaluation.reconstruction import (
@@ -28,6 +28,7 @@ from mddae_cli.evaluation.reconstruction import (
     check_part,
     reconstruct_metrics,
 )
+from mddae_cli.evaluation.swaps import SwapScores, swap_success
 from mddae_cli.header import Header
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
