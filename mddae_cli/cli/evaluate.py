@@ -1,15 +1,15 @@
-"""``mddae evaluate``: how well models reconstruct, how well they edit, and what z still tells."""
+"""``mddae evaluate``: how strongly, how cleanly and how controllably models edit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mddae_cli.cli import cards, console
+from mddae_cli.cli import cards, console, report
 from mddae_cli.cli.options import (
     DataDir,
     Dataset,
@@ -29,15 +29,21 @@ from mddae_cli.reporting import Reporter
 
 if TYPE_CHECKING:
     from mddae_cli.data import Table
+    from mddae_cli.data.table import Indexes
     from mddae_cli.evaluation import Judge, ScoreCard
 
 DEFAULT_VALUES = "1,1.5,2,2.5,3,4"
-SHORT_HELP = "Measure how well models reconstruct, edit and hide."
+# Those of ``evaluation``, named here so that ``--help`` needs no torch; the second need a judge.
+MEASURES = ("reconstruction", "svm", "identity", "style", "leak", "dependence")
+JUDGED = ("edits", "control", "exchange", "swaps")
+FIGURE_FORMATS = ("png", "svg", "pdf")
+SHORT_HELP = "Measure how strongly, cleanly and controllably models edit."
 HELP = (
     "Example: mddae evaluate runs/a runs/b --attr Smiling --values 0,1,2\n\n"
-    "Prints a row for each model: reconstruction, accuracy of the soft target, what probes read "
-    "from z, and how often a judge sees what an edit or a class swap wanted. The judge is a "
-    "network that learns from real pictures only; it is trained once for a data set and kept. "
+    "The paper's protocol first: linear SVMs learn each attribute from real training faces, test "
+    "faces without it are edited to each value, and the share that is not seen is the error. Then "
+    "what a judge sees, what else changes, whether it follows the value, whether it is the same "
+    "person, and what z still tells. SVMs, judge, verifier and codes are made once and kept. "
     "Pictures are cut, sized and parted as they were in the model's own training."
 )
 
@@ -47,6 +53,14 @@ class Part(StrEnum):
 
     VAL = "val"
     TEST = "test"
+
+
+class FeatureName(StrEnum):
+    """What the SVMs look at."""
+
+    PIXELS = "pixels"
+    HOG = "hog"
+    JUDGE = "judge"
 
 
 class ProbeName(StrEnum):
@@ -65,6 +79,10 @@ def command(
             envvar="MDDAE_MODEL",
             help="Run folders, .safetensors files or bundled names. Default: celeba64.",
         ),
+    ] = None,
+    more_models: Annotated[
+        list[Path] | None,
+        typer.Option("--model", "-m", metavar="MODEL", help="Another one; may be repeated."),
     ] = None,
     attrs: Annotated[
         list[str] | None,
@@ -85,6 +103,34 @@ def command(
         ),
     ] = None,
     raw: Raw = False,
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help=f"Some of {', '.join((*MEASURES, *JUDGED))}. Default: all that fit.",
+            rich_help_panel="Measures",
+        ),
+    ] = None,
+    runs: Annotated[
+        int,
+        typer.Option(
+            min=1, help="SVMs for each attribute, each on its own draw.", rich_help_panel="Measures"
+        ),
+    ] = 5,
+    features: Annotated[
+        FeatureName,
+        typer.Option(help="What the SVMs look at.", rich_help_panel="Measures"),
+    ] = FeatureName.PIXELS,
+    judge_floor: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Balanced accuracy on real pictures below which the judge is not asked about an "
+            "attribute.",
+            rich_help_panel="Measures",
+        ),
+    ] = 0.6,
     probes: Annotated[
         list[ProbeName] | None,
         typer.Option(
@@ -104,7 +150,7 @@ def command(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(help="Of the probes and of that choice.", rich_help_panel="Measures"),
+        typer.Option(help="Of SVMs, probes and choices.", rich_help_panel="Measures"),
     ] = 0,
     dataset: Dataset = None,
     data_dir: DataDir = None,
@@ -123,39 +169,100 @@ def command(
     ] = None,
     device: Device = None,
     threads: Threads = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw error over value, a panel for each attribute, as .png, .svg or .pdf.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write everything with its figures as one page.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    as_csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print a row for each value as CSV.", rich_help_panel="Output"),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure each model and print the score cards side by side."""
-    models = models or [Path(DEFAULT_FACES)]
+    models = [*(models or []), *(more_models or [])] or [Path(DEFAULT_FACES)]
     headers = [read_header(model) for model in models]
+    wanted = _measures(measures)
     options: dict[str, Any] = {
         "values": parse_values(DEFAULT_VALUES if values is None else values),
+        "measures": wanted,
         "leak_probes": [probe.value for probe in dict.fromkeys(probes or ProbeName)],
+        "runs": runs,
+        "features": features.value,
+        "judge_floor": judge_floor,
         "max_images": max_images,
         "seed": seed,
     }
+    _check_outputs(plot, html, as_csv, as_json)
     names = [
         _attributes(model, header, attrs, given=bool(attrs) or values is not None)
         for model, header in zip(models, headers, strict=True)
     ]
     where = [data_of(header, dataset, data_dir, labels) for header in headers]
-    wanted = _wanted_labels(where_labels or ())
+    conditions = _wanted_labels(where_labels or ())
+    judged = bool(set(JUDGED) & set(wanted)) or features is FeatureName.JUDGE
     with console.reporting(quiet=quiet) as reporter:
         from mddae_cli import runtime
 
         runtime.set_threads(threads)
         tables = load_tables(where, reporter)
-        judges = _judges(headers, tables, part, device or "auto", reporter)
-        chosen = [table.narrowed(part.value, wanted) for table in tables]
-        ready = list(zip(models, names, chosen, judges, strict=True))
+        judges = _judges(headers, tables, part, device or "auto", judged, reporter)
+        people = _people(tables, where, wanted, reporter)
+        chosen = [table.narrowed(part.value, conditions) for table in tables]
+        ready = list(zip(models, names, chosen, judges, people, strict=True))
         measured = _measure(ready, part, device or "auto", options, reporter, raw=raw)
+    _write_figures(measured, plot, html)
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
         console.say_json({"seed": seed, "max_images": max_images, "raw": raw, "models": records})
+    elif as_csv:
+        console.say_csv(cards.csv_rows(measured))
     else:
         cards.say(measured)
+
+
+def _measures(text: str | None) -> list[str]:
+    """Return the measures that ``--measures`` names, all for None.
+
+    Raises:
+        UnknownNameError: If one does not exist.
+    """
+    known = (*MEASURES, *JUDGED)
+    given = [name for name in (text or ",".join(known)).split(",") if name.strip()]
+    if not given or "all" in map(fold_name, given):
+        return list(known)
+    return list(dict.fromkeys(resolve_name("measure", name.strip(), known) for name in given))
+
+
+def _check_outputs(plot: Path | None, html: Path | None, as_csv: bool, as_json: bool) -> None:
+    """Raise before hours of work where their results could not be written.
+
+    Raises:
+        UsageError: If a suffix or a folder does not fit, or two formats want standard output.
+    """
+    if as_csv and as_json:
+        raise UsageError("--csv and --json both want standard output: give one of them.")
+    if plot is not None and plot.suffix[1:].lower() not in FIGURE_FORMATS:
+        raise UsageError(f"--plot {str(plot)!r} must end in .png, .svg or .pdf.")
+    for option, path in (("--plot", plot), ("--html", html)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option}: the folder {str(path.parent)!r} does not exist.")
+        if path is not None and path.is_dir():
+            raise UsageError(f"{option}: {str(path)!r} is a folder: name a file.")
 
 
 def _attributes(
@@ -199,9 +306,14 @@ def _wanted_labels(conditions: Sequence[str]) -> dict[str, int]:
 
 
 def _judges(
-    headers: Sequence[Header], tables: Sequence[Table], part: Part, device: str, reporter: Reporter
+    headers: Sequence[Header],
+    tables: Sequence[Table],
+    part: Part,
+    device: str,
+    judged: bool,
+    reporter: Reporter,
 ) -> list[Judge | None]:
-    """Return each model's judge: one for a table, None where only plain models use it.
+    """Return each model's judge: one for a table, None where nothing needs it.
 
     Every model is held against its table before the first judge is trained.
     """
@@ -212,13 +324,35 @@ def _judges(
         check_table(header, table, part.value)
     judges: dict[int, Judge] = {}
     for header, table in zip(headers, tables, strict=True):
-        if header.model.kind is not ModelKind.AE and id(table) not in judges:
+        if judged and header.model.kind is not ModelKind.AE and id(table) not in judges:
             judges[id(table)] = load_or_train_judge(table, device=device, reporter=reporter)
     return [judges.get(id(table)) for table in tables]
 
 
+def _people(
+    tables: Sequence[Table],
+    where: Sequence[dict[str, Any]],
+    wanted: Collection[str],
+    reporter: Reporter,
+) -> list[Indexes | None]:
+    """Return who is in each row of each table, None where identity is not measured."""
+    from mddae_cli.data.identities import IDENTITIES, identities_of
+
+    if "identity" not in wanted:
+        return [None] * len(tables)
+    people = [
+        identities_of(table, place["data_dir"]) if table.name == "celeba" else None
+        for table, place in zip(tables, where, strict=True)
+    ]
+    if any(who is None and t.name == "celeba" for who, t in zip(people, tables, strict=True)):
+        reporter.noted(
+            f"identity is left out: put CelebA's {IDENTITIES} beside list_attr_celeba.txt."
+        )
+    return people
+
+
 def _measure(
-    ready: Sequence[tuple[Path, list[str] | None, Table, Judge | None]],
+    ready: Sequence[tuple[Path, list[str] | None, Table, Judge | None, Indexes | None]],
     part: Part,
     device: str,
     options: dict[str, Any],
@@ -231,9 +365,23 @@ def _measure(
     from mddae_cli.evaluation import score_card
 
     measured = []
-    for path, names, table, judge in ready:
+    for path, names, table, judge, people in ready:
         reporter.noted(f"model {path}")
         net = editing.load(path, device=device, raw=raw)
-        choice = {"names": names, "reporter": reporter, **options}
+        choice = {"names": names, "people": people, "reporter": reporter, **options}
         measured.append((str(path), score_card(net, table, judge, part.value, **choice)))
     return measured
+
+
+def _write_figures(
+    measured: Sequence[tuple[str, ScoreCard]], plot: Path | None, html: Path | None
+) -> None:
+    """Write what ``--plot`` and ``--html`` ask for, and say where it is."""
+    from mddae_cli.evaluation import curves
+
+    if plot is not None:
+        done = curves.plot(measured, plot)
+        console.note(f"wrote {plot}" if done else f"{plot} was not written: nothing was edited.")
+    if html is not None:
+        report.write(measured, html)
+        console.note(f"wrote {html}")

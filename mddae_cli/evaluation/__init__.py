@@ -9,7 +9,8 @@ from mddae_cli.evaluation.intensity import measure_intensity
 from mddae_cli.evaluation.judge import Judge, load_or_train_judge, train_judge
 from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak
 from mddae_cli.evaluation.reconstruction import ReconstructionScores, reconstruct_metrics
-from mddae_cli.evaluation.scorecard import ScoreCard, TargetScores, measure_leaks, score_card
+from mddae_cli.evaluation.scorecard import ScoreCard, TargetScores, score_card
+from mddae_cli.evaluation.subject import Measure
 from mddae_cli.evaluation.swaps import SwapScores, swap_success
 from mddae_cli.evaluation.working_range import working_ranges
 
@@ -17,6 +18,7 @@ __all__ = [
     "EditScores",
     "Judge",
     "LeakScores",
+    "Measure",
     "Probe",
     "ReconstructionScores",
     "ScoreCard",
@@ -26,7 +28,6 @@ __all__ = [
     "edit_success",
     "load_or_train_judge",
     "measure_intensity",
-    "measure_leaks",
     "probe_leak",
     "reconstruct_metrics",
     "score_card",

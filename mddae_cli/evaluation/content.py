@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,6 +22,7 @@ from mddae_cli.files import write_bytes
 from mddae_cli.reporting import Reporter
 
 _METADATA_KEY = "mddae-kept"
+T = TypeVar("T")
 
 
 def table_digest(table: Table, *about: object) -> str:
@@ -76,3 +81,31 @@ def kept(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None:
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError):
         return None
+
+
+def kept_figures(
+    path: Path | None, measure: Callable[[], T], kind: type[T], reporter: Reporter
+) -> T:
+    """Return what ``measure`` returned the last time, or measure and keep it.
+
+    Args:
+        path: Where it is kept; nothing is where it is None.
+        measure: Returns a dataclass of numbers, texts and tuples of them.
+        kind: Its class.
+        reporter: Told where it cannot be kept.
+    """
+    entry = kept(path) if path is not None else None
+    if entry is not None and (told := entry[1].get("figures")) is not None:
+        try:
+            return kind(**{name: _as_tuple(value) for name, value in dict(told).items()})  # type: ignore[call-overload]  # JSON
+        except (TypeError, ValueError):
+            pass
+    found = measure()
+    if path is not None:
+        with contextlib.suppress(ValueError):  # not a number: measured again the next time
+            keep(path, {}, reporter, figures=dataclasses.asdict(found))  # type: ignore[call-overload]  # a dataclass
+    return found
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

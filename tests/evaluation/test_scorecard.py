@@ -12,7 +12,7 @@ import torch
 from mddae_cli.config import ModelKind, TargetKind
 from mddae_cli.editing import Model
 from mddae_cli.errors import UsageError
-from mddae_cli.evaluation import Probe, ScoreCard, score_card
+from mddae_cli.evaluation import Measure, Probe, ScoreCard, score_card
 from mddae_cli.evaluation.scorecard import target_scores
 
 ATTRIBUTES, CLASSES = TargetKind.ATTRIBUTES, TargetKind.CLASSES
@@ -53,8 +53,9 @@ def test_a_card_becomes_strict_json_with_stable_keys(
     card = score_card(model, pixel_table(labels, kind), pixel_judge(kind), values=[1.0])
     read = json.loads(json.dumps(card.to_dict(), allow_nan=False))
     assert list(read) == [
-        "reconstruction", "targets", "leaks", "edits", "swaps",
-        "judge_accuracy", "judge_accuracy_reconstructed",
+        "dataset", "part", "num_images", "names", "reconstruction", "targets", "leaks",
+        "dependence", "svm", "edits", "control", "exchange", "verifier", "identity", "trust",
+        "swaps", "style", "judge_accuracy", "judge_accuracy_reconstructed",
     ]  # fmt: skip
     assert read["leaks"][0]["probe"] == "linear"
 
@@ -116,6 +117,61 @@ def test_without_a_judge_nothing_is_edited(pixel_model, pixel_table, attributes)
     assert (card.edits, card.judge_accuracy) == ((), None)
 
 
+def test_a_card_holds_the_paper_s_protocol_beside_the_judge(
+    pixel_model, pixel_judge, pixel_table, attributes
+):
+    model, table = pixel_model(ATTRIBUTES, paints=ALL), pixel_table(attributes, ATTRIBUTES)
+    how = {"values": [0.0, 1.0], "names": ["smile"], "runs": 2, "leak_probes": []}
+    card = score_card(model, table, pixel_judge(ATTRIBUTES), **how)
+    assert [(s.name, s.value) for s in card.svm] == [("Smile", v) for v in (None, 0.0, 1.0)]
+    assert len(card.svm[0].errors) == 2
+    assert card.svm[2].error_mean < card.svm[1].error_mean
+    (control,) = card.control
+    assert (control.rank_correlation, control.monotone) == (1.0, 1.0)
+    assert [c.value for c in card.collateral] == [0.0, 1.0]
+    assert card.exchange == ()  # none of the thirteen is among these names
+    assert card.dependence.num_rows == 40
+
+
+def test_only_what_is_asked_for_is_measured(pixel_model, pixel_judge, pixel_table, attributes):
+    table, judge = pixel_table(attributes, ATTRIBUTES), pixel_judge(ATTRIBUTES)
+    empty = ScoreCard("pixels", "test", 40, table.names)
+    for measure in Measure:
+        card = score_card(pixel_model(ATTRIBUTES), table, judge, values=[1, 2], measures=[measure])
+        filled = {
+            f.name
+            for f in dataclasses.fields(card)
+            if getattr(card, f.name) != getattr(empty, f.name)
+        }
+        field = {"leak": "leaks"}.get(measure, measure)
+        fits = measure not in ("exchange", "identity", "swaps", "style")
+        assert filled - {"trust", "judge_accuracy", "judge_accuracy_reconstructed"} == (
+            {"targets", field} if fits else {"targets"}
+        )
+
+
+def test_where_the_judge_errs_it_is_not_asked(pixel_model, pixel_judge, pixel_table, attributes):
+    table = pixel_table(attributes, ATTRIBUTES)
+    wrong = attributes.copy()
+    wrong[:, 1] ^= 1  # in real pictures the judge sees the opposite of this label
+    object.__setattr__(table, "labels", wrong)
+    model, how = pixel_model(ATTRIBUTES, paints=ALL), {"values": [1.0], "leak_probes": []}
+    card = score_card(model, table, pixel_judge(ATTRIBUTES), **how)
+    assert card.trust.refused == {"Smile": 0.0}
+    assert {e.name for e in card.edits} == {"Hat", "Beard", "Scarf"}
+    assert {s.name for s in card.svm} == set(table.names)
+    assert all(e.changed[1] is None for e in card.edits)
+    all_in = score_card(model, table, pixel_judge(ATTRIBUTES), judge_floor=0.0, **how)
+    assert len({e.name for e in all_in.edits}) == 4
+
+
+def test_classes_have_style_where_pictures_are_grey(pixel_model, pixel_judge, pixel_table, classes):
+    table = pixel_table(classes, CLASSES)
+    card = score_card(pixel_model(CLASSES, paints=ALL), table, None, leak_probes=[])
+    assert card.style.reconstructed == pytest.approx((1.0, 1.0, 1.0), abs=0.01)
+    assert (card.swaps, card.svm) == (None, ())
+
+
 def test_the_judge_is_held_against_the_reconstructions_too(
     pixel_model, pixel_judge, pixel_table, attributes
 ):
@@ -128,15 +184,16 @@ def test_the_judge_is_held_against_the_reconstructions_too(
 
 
 def test_the_progress_of_probes_and_edits_is_reported(
-    pixel_model, pixel_judge, pixel_table, attributes, recorder
+    pixel_model, pixel_judge, pixel_table, attributes, recorder, cache
 ):
     table = pixel_table(attributes, ATTRIBUTES)
     options = {"values": [1.0], "leak_probes": list(Probe), "max_images": 3, "reporter": recorder}
     score_card(pixel_model(ATTRIBUTES), table, pixel_judge(ATTRIBUTES), **options)
     assert recorder.jobs == [
-        ("reconstruct", 40, "image"), ("leak", 3, "probe"), ("edits", 12, "image"),
+        ("reconstruct", 40, "image"), ("leak", 3, "probe"), ("dependence", None, "row"),
+        ("SVMs", 20, "fit"), ("edits", 12, "image"),
     ]  # fmt: skip
-    assert (recorder.steps, recorder.ended) == (55, 3)
+    assert (recorder.steps, recorder.ended) == (75, 5)
 
 
 def test_balanced_accuracy_is_not_flattered_by_a_rare_attribute():
