@@ -41,8 +41,13 @@ def record(name: str, card: ScoreCard) -> dict[str, Any]:
 
 
 def csv_rows(named: Sequence[Named]) -> list[dict[str, Cell]]:
-    """Return a row for each model, attribute and value, or for each model and wanted class."""
-    return [row for name, card in named for row in _csv_rows(name, card)]
+    """Return a row for each model, attribute and value, or for each model and wanted class.
+
+    All have the same columns, None where a model has no such figure.
+    """
+    rows = [row for name, card in named for row in _csv_rows(name, card)]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [{column: row.get(column) for column in columns} for row in rows]
 
 
 def say(named: Sequence[Named]) -> None:
@@ -281,10 +286,8 @@ def _csv_rows(name: str, card: ScoreCard) -> Iterator[dict[str, Cell]]:
     for i in card.identity:
         same = {"same_person": i.matched, "similarity": i.similarity}
         figures.setdefault((i.name, i.value), {}).update(same)
-    columns = dict.fromkeys(column for row in figures.values() for column in row)
     for (attribute, value), row in figures.items():
-        about = {"model": name, "attribute": attribute, "value": value}
-        yield {**about, **{column: row.get(column) for column in columns}}
+        yield {"model": name, "attribute": attribute, "value": value, **row}
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -229,8 +229,10 @@ def command(
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
         console.say_json({"seed": seed, "max_images": max_images, "raw": raw, "models": records})
+    elif as_csv and (rows := cards.csv_rows(measured)):
+        console.say_csv(rows)
     elif as_csv:
-        console.say_csv(cards.csv_rows(measured))
+        console.note("nothing was edited, so there are no rows: --json has the other figures.")
     else:
         cards.say(measured)
 

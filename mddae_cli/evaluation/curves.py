@@ -37,7 +37,8 @@ def error_curves(named: Named) -> Figure | None:
         return None
     columns = min(_COLUMNS, len(attributes))
     rows = math.ceil(len(attributes) / columns)
-    figure = Figure(figsize=(columns * _PANEL + 0.4, rows * _PANEL * 0.85 + 0.7))
+    size = columns * _PANEL + 0.6, rows * _PANEL * 0.85 + 0.7
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for panel, attribute in zip(axes, attributes, strict=False):
         for i, (name, card) in enumerate(named):
@@ -52,8 +53,7 @@ def error_curves(named: Named) -> Figure | None:
     figure.supxlabel("value of the attribute", fontsize=9)
     figure.supylabel(f"error of the {who}, %", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", fontsize=7, ncols=len(labels))
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / float(figure.get_figheight())))
+    figure.legend(handles, labels, loc="outside upper center", fontsize=7, ncols=2)
     return figure
 
 
@@ -101,7 +101,7 @@ def _map(
     labels: tuple[str, str],
 ) -> Figure:
     width, height = (2.4 + 0.22 * len(columns), 2.0 + 0.22 * len(rows))
-    figure = Figure(figsize=(max(width, 4.0), max(height, 2.4)))
+    figure = Figure(figsize=(max(width, 4.0), max(height, 2.4)), layout="constrained")
     panel = figure.subplots()
     colours = mpl.colormaps["viridis"].with_extremes(bad="#dddddd")
     top = np.nanmax(matrix) if np.isfinite(matrix).any() else 1.0
@@ -112,7 +112,6 @@ def _map(
     panel.set_xlabel(labels[1], fontsize=8)
     panel.set_title(title, fontsize=9)
     figure.colorbar(drawn, ax=panel).ax.tick_params(labelsize=7)
-    figure.tight_layout()
     return figure
 
 

@@ -5,6 +5,7 @@ Axes: N rows, D features, K machines.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,13 @@ class _Problem:
         return t
 
 
-def fit_linear_svms(x: Tensor, y: Tensor, chosen: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def fit_linear_svms(
+    x: Tensor,
+    y: Tensor,
+    chosen: Tensor,
+    penalty: float,
+    settled: Callable[[int], None] = lambda machines: None,
+) -> tuple[Tensor, Tensor]:
     r"""Return the machines that separate the chosen rows of each column.
 
     .. math:: \min_{w, b} \frac{\lambda}{2} |w|^2
@@ -69,6 +76,7 @@ def fit_linear_svms(x: Tensor, y: Tensor, chosen: Tensor, penalty: float) -> tup
         chosen: Which rows each machine learns from, bool, shape (N, K); each column holds both
             labels.
         penalty: λ.
+        settled: Told, as it goes, of how many more machines are done.
 
     Returns:
         Weights (D, K) and constants (K,).
@@ -79,14 +87,16 @@ def fit_linear_svms(x: Tensor, y: Tensor, chosen: Tensor, penalty: float) -> tup
     w, b = x.new_zeros(x.shape[1], y.shape[1]), x.new_zeros(y.shape[1])
     margins = torch.zeros_like(signs)
     before, direction, start = None, torch.zeros_like(w), None
-    turn = torch.zeros_like(b)
+    turn, still = torch.zeros_like(b), y.shape[1]
     for _ in range(_MAX_STEPS):
         slopes = problem.slopes(margins)
         gradient, constant = (slopes.T.contiguous() @ x).T + penalty * w, slopes.sum(dim=0)
         norm = gradient.square().sum(dim=0) + constant.square()
         start = norm if start is None else start
         going = norm > _TOLERANCE**2 * start  # (K,): the others stay where they are
-        if not bool(going.any()):
+        settled(still - int(going.sum()))
+        still = int(going.sum())
+        if not still:
             break
         if before is not None:
             kept = _kept_share(gradient, constant, *before)
@@ -98,6 +108,7 @@ def fit_linear_svms(x: Tensor, y: Tensor, chosen: Tensor, penalty: float) -> tup
         along, square = (w * direction).sum(dim=0), direction.square().sum(dim=0)
         t = problem.step(margins, moved, along, square) * going
         w, b, margins = w + t * direction, b + t * turn, margins + t * moved
+    settled(still)
     return w, b
 
 

@@ -165,15 +165,16 @@ def _load_or_fit(
     if not missing:
         return found
     reporter.started("SVMs", len(missing), "fit")
-    fitted = _fit(table, missing, seed, extract)
+    fitted = _fit(table, missing, seed, extract, reporter)
     for job, weights in zip(missing, fitted, strict=True):
         keep(places[job], {"weights": weights}, reporter)
-    reporter.advanced(len(missing), {})
     reporter.finished()
     return found | dict(zip(missing, fitted, strict=True))
 
 
-def _fit(table: Table, jobs: Sequence[_Job], seed: int, extract: Extract) -> list[Tensor]:
+def _fit(
+    table: Table, jobs: Sequence[_Job], seed: int, extract: Extract, reporter: Reporter
+) -> list[Tensor]:
     """Return weights and constant (D + 1,) of each job, for features as they come."""
     train = table.splits["train"]
     chosen = np.stack([_draw(table, *job, seed) for job in jobs], axis=1)  # (N, jobs)
@@ -186,7 +187,11 @@ def _fit(table: Table, jobs: Sequence[_Job], seed: int, extract: Extract) -> lis
         at += len(part)
     columns = np.array([column for column, _ in jobs])
     y = torch.from_numpy(table.labels[train[used]][:, columns])
-    w, b = fit_linear_svms(x, y, torch.from_numpy(chosen[used]), PENALTY)
+
+    def settled(machines: int) -> None:
+        reporter.advanced(machines, {})
+
+    w, b = fit_linear_svms(x, y, torch.from_numpy(chosen[used]), PENALTY, settled)
     w = w / scale[:, None]
     return list(torch.cat([w, (b - mean @ w)[None]]).T.contiguous())
 

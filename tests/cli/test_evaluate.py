@@ -357,6 +357,25 @@ def test_classes_become_a_row_each(cli: Cli, digits_run: Path) -> None:
     assert [row["class"] for row in rows] == list("0123456789")
 
 
+def test_rows_of_models_of_different_kinds_have_the_same_columns(
+    cli: Cli, digits_run: Path, make_model: MakeModel, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDDAE_DATA", str(faces))
+    words = ("--csv", "--measures", "svm,swaps", "--max-images", "5", "--runs", "1")
+    result = cli("evaluate", make_model(), digits_run, *words)
+    assert result.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["class"] for row in rows[-10:]] == list("0123456789")
+    assert rows[0]["attribute"] == "Bald"
+    assert not any(None in row for row in rows)
+
+
+def test_without_edits_there_are_no_rows_and_that_is_said(cli: Cli, digits_run: Path) -> None:
+    result = cli("evaluate", digits_run, "--csv", "--measures", "reconstruction")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "there are no rows" in result.stderr
+
+
 @pytest.mark.usefixtures("no_judge")
 def test_a_second_value_takes_machines_and_codes_from_the_cache(
     cli: Cli, make_model: MakeModel, faces: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
