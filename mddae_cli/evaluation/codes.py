@@ -6,17 +6,22 @@ Axes: N rows, H and W side, C channels, K classes or attributes, D latent size.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mddae_cli.data.table import Indexes, Table
 from mddae_cli.editing import Codes, Model
-from mddae_cli.evaluation.content import keep, kept, kept_path, model_digest, table_digest
+from mddae_cli.evaluation.content import (
+    keep,
+    kept,
+    kept_path,
+    model_digest,
+    rows_digest,
+    table_digest,
+)
 from mddae_cli.evaluation.judge import Judge
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter
@@ -86,8 +91,7 @@ def codes_path(model: Model, table: Table, rows: Indexes, *about: object) -> Pat
     weights = model_digest(model)
     if weights is None:
         return None
-    picked = hashlib.sha256(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest()
-    known = CODES_VERSION, weights, picked, table.names, model.device.type
+    known = CODES_VERSION, weights, rows_digest(table, rows), table.names, model.device.type
     folder = "figures" if about else "codes"
     return kept_path(folder, table, table_digest(table, *known, *about))
 
@@ -96,13 +100,6 @@ def take(codes: Codes, rows: Tensor) -> Codes:
     """Return the codes of some rows, in that order."""
     rows = rows.to(codes.z.device)
     return dataclasses.replace(codes, y_hat=codes.y_hat[rows], z=codes.z[rows])
-
-
-def with_entry(codes: Codes, column: int, value: float) -> Codes:
-    """Return codes with an entry of ŷ replaced in every row: the paper's own scale of values."""
-    y_hat = codes.y_hat.clone()
-    y_hat[:, column] = value
-    return dataclasses.replace(codes, y_hat=y_hat)
 
 
 def judged(model: Model, judge: Judge, codes: Codes, batch_size: int = 250) -> Tensor:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mddae_cli.data.cache import cache_folder
-from mddae_cli.data.table import Table
+from mddae_cli.data.table import Indexes, Table
 from mddae_cli.editing import Model
 from mddae_cli.files import write_bytes
 from mddae_cli.reporting import Reporter
@@ -25,21 +25,33 @@ _METADATA_KEY = "mddae-kept"
 T = TypeVar("T")
 
 
-def table_digest(table: Table, *about: object) -> str:
+def table_digest(table: Table, *about: object, parts: Sequence[str] = ("train",)) -> str:
     """Return a digest of all of a table that fitting something on it depends on.
 
     Args:
         table: Pictures, labels and parts; of the pictures, 256 of the train part stand for all.
         about: What else decides the result, as values with a ``repr`` of their own.
+        parts: Those whose rows and labels matter.
     """
-    train = table.splits["train"]
     digest = hashlib.sha256(repr((*about, table.preprocess, table.images.shape)).encode())
-    for part in ("train", "test"):
+    for part in parts:
         digest.update(np.ascontiguousarray(table.splits[part], dtype=np.int64).tobytes())
         digest.update(np.ascontiguousarray(table.labels[table.splits[part]]).tobytes())
-    some = train[np.linspace(0, len(train) - 1, min(len(train), 256)).astype(np.int64)]
-    digest.update(np.ascontiguousarray(table.images[some]).tobytes())
+    digest.update(_sample(table, table.splits["train"]))
     return digest.hexdigest()[:20]
+
+
+def rows_digest(table: Table, rows: Indexes) -> str:
+    """Return a digest of rows, their labels and, for all of them, 256 of their pictures."""
+    digest = hashlib.sha256(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+    digest.update(np.ascontiguousarray(table.labels[rows]).tobytes())
+    digest.update(_sample(table, rows))
+    return digest.hexdigest()
+
+
+def _sample(table: Table, rows: Indexes) -> bytes:
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(np.int64)]
+    return np.ascontiguousarray(table.images[some]).tobytes()
 
 
 def model_digest(model: Model) -> str | None:

@@ -169,7 +169,8 @@ def load_or_train_judge(
 def judge_path(table: Table, *, seed: int, epochs: int) -> Path:
     """Return where the cache keeps the judge of a table."""
     names = table.name, table.names, table.kind.value
-    digest = table_digest(table, JUDGE_VERSION, seed, epochs, _mirrors(table), *names)
+    about = JUDGE_VERSION, seed, epochs, _mirrors(table), *names
+    digest = table_digest(table, *about, parts=("train", "test"))
     return kept_path("judges", table, digest)
 
 

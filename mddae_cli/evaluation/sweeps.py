@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mddae_cli.data.table import Indexes
 from mddae_cli.editing import Codes, Model
-from mddae_cli.evaluation.codes import take, with_entry
+from mddae_cli.evaluation.codes import take
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter
 from mddae_cli.runtime import derive_seed
@@ -57,7 +57,7 @@ class Sweep:
         name: The attribute; ``column`` is its number among the model's.
         column: See there.
         rows: Which pictures were edited, int64 (N,), ascending.
-        values: What ŷ was set to, V of them.
+        values: What it was set to, V of them.
         plain: What each viewer says of the plain reconstructions, (N, F).
         edited: The same of the edits, (V, N, F); without any value, no viewer.
     """
@@ -104,21 +104,21 @@ def sweep(
         codes: Of all pictures.
         viewers: Who looks.
         name: The attribute, one of the model's.
-        values: What its entry of ŷ is set to.
+        values: What it is set to, in the unit of the codes.
         plain: What :meth:`Viewers.all` say of the plain reconstructions of all pictures.
         rows: Which pictures are edited, (N,).
         batch_size: Pictures at a time.
         reporter: Told of each value that is done.
     """
-    chosen, column, views = take(codes, rows), model.names.index(name), viewers.of(name)
+    chosen, views = take(codes, rows), viewers.of(name)
     seen: dict[str, list[Tensor]] = {view: [] for view in views}
     for value in values:
-        for view, told in look(model, with_entry(chosen, column, value), views, batch_size).items():
+        for view, told in look(model, chosen.set({name: value}), views, batch_size).items():
             seen[view].append(told)
         reporter.advanced(len(rows), {"attribute": name, "value": value})
     return Sweep(
         name=name,
-        column=column,
+        column=model.names.index(name),
         rows=rows,
         values=tuple(values),
         plain={view: told[rows] for view, told in viewers.seen_of(name, plain).items()},

@@ -80,7 +80,7 @@ def load_or_fit_verifier(
         return None
     who = hashlib.sha256(np.ascontiguousarray(people).tobytes()).hexdigest()
     about = VERIFIER_VERSION, _COMPONENTS, _EMBEDDING, who
-    path = kept_path("verifiers", table, table_digest(table, *about))
+    path = kept_path("verifiers", table, table_digest(table, *about, parts=("train", "val")))
     entry = kept(path)
     if entry is not None:
         tensors, figures = entry

@@ -12,7 +12,14 @@ import pytest
 import torch
 
 from mddae_cli.config import TargetKind
-from mddae_cli.evaluation.content import keep, kept, kept_figures, model_digest, table_digest
+from mddae_cli.evaluation.content import (
+    keep,
+    kept,
+    kept_figures,
+    model_digest,
+    rows_digest,
+    table_digest,
+)
 
 KIND = TargetKind.ATTRIBUTES
 
@@ -82,13 +89,25 @@ def test_a_table_s_digest_depends_on_pictures_labels_parts_and_what_is_told(
             table.images[0] ^= 1
         if change == "labels":
             table.labels[0, 0] ^= 1
-        if change == "parts":
-            table.splits["test"] = table.splits["test"][1:]
+        if change in ("train", "test"):
+            table.splits[change] = table.splits[change][1:]
         return table_digest(table, change == "about")
 
-    changes = ("", "images", "labels", "parts", "about")
-    assert digest() == digest()
+    changes = ("", "images", "labels", "train", "about")
+    assert digest() == digest("test")  # what is learnt from the train part does not care
     assert len({digest(change) for change in changes}) == len(changes)
+
+
+def test_rows_are_known_by_their_own_pictures_and_labels(
+    pixel_table: Any, attributes: np.ndarray
+) -> None:
+    table = pixel_table(attributes, KIND)
+    rows, first = table.splits["test"], rows_digest(table, table.splits["test"])
+    assert first != rows_digest(table, rows[1:])
+    table.images[rows[0]] ^= 1
+    second = rows_digest(table, rows)
+    table.labels[rows[0], 0] ^= 1
+    assert len({first, second, rows_digest(table, rows)}) == 3
 
 
 def test_a_model_without_weights_has_no_digest(pixel_model: Any) -> None:
