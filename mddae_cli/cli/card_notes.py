@@ -64,9 +64,9 @@ _LINES: dict[str, tuple[str, ...]] = {
         "(misses and false alarms, halved); missed: real faces with it that they do not see.",
     ),
     "edits": (
-        "Edits: seen % / collateral % at each value of ŷ (0 without, 1 with, more is "
-        "extrapolation), on pictures whose label lacks the attribute. Seen: the judge sees it; "
-        "reconstruction: so without an edit. Collateral: the judge's other labels that differ "
+        "Edits: seen % / collateral % at each value (0 without, 1 with, more is extrapolation; "
+        "with --raw of ŷ itself), on pictures whose label lacks the attribute. Seen: the judge "
+        "sees it; reconstruction: so without an edit. Collateral: the judge's other labels that differ "
         "from the reconstruction's.",
         "Judge in a row: how many % of its labels of that attribute are right, on real test "
         "pictures / on the model's reconstructions.",

@@ -223,7 +223,8 @@ def command(
         judges = _judges(headers, tables, part, device or "auto", judged, reporter)
         people = _people(tables, where, wanted, reporter)
         chosen = [table.narrowed(part.value, conditions) for table in tables]
-        ready = list(zip(models, names, chosen, judges, people, strict=True))
+        whole = [table.splits[part.value] for table in tables]
+        ready = list(zip(models, names, chosen, judges, whole, people, strict=True))
         measured = _measure(ready, part, device or "auto", options, reporter, raw=raw)
     _write_figures(measured, plot, html)
     if as_json:
@@ -354,7 +355,7 @@ def _people(
 
 
 def _measure(
-    ready: Sequence[tuple[Path, list[str] | None, Table, Judge | None, Indexes | None]],
+    ready: Sequence[tuple[Path, list[str] | None, Table, Judge | None, Indexes, Indexes | None]],
     part: Part,
     device: str,
     options: dict[str, Any],
@@ -367,11 +368,13 @@ def _measure(
     from mddae_cli.evaluation import score_card
 
     measured = []
-    for path, names, table, judge, people in ready:
+    for path, names, table, judge, whole, people in ready:
         reporter.noted(f"model {path}")
         net = editing.load(path, device=device, raw=raw)
-        choice = {"names": names, "people": people, "reporter": reporter, **options}
-        measured.append((str(path), score_card(net, table, judge, part.value, **choice)))
+        choice = {"names": names, "people": people, "judge_rows": whole, **options}
+        measured.append(
+            (str(path), score_card(net, table, judge, part.value, reporter=reporter, **choice))
+        )
     return measured
 
 

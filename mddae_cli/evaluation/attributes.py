@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mddae_cli.config import TargetKind
@@ -143,8 +142,9 @@ def _experts(
     plain = look(subject.model, subject.codes, viewers.all(), subject.batch_size)
     trust = None
     if judge is not None and "judge" in common:
-        real = real_logits(judge, subject.images, np.arange(len(subject.rows)))
-        trust = trust_in(judge, real, plain["judge"], subject.labels, floor)
+        known = subject.rows if subject.judge_rows is None else subject.judge_rows
+        real = real_logits(judge, table.images, known), table.labels[known]
+        trust = trust_in(judge, real, (plain["judge"], subject.labels), floor)
     faces = None if verifier is None else real_embeddings(verifier, subject.images)
     return _Experts(viewers, plain, trust, svms, verifier, faces)
 

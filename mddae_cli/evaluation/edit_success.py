@@ -93,7 +93,8 @@ def edit_success(
     codes = codes_of(model, images, np.arange(len(images)), batch_size)
     viewers = Viewers({"judge": judge.logits})
     plain = look(model, codes, viewers.all(), batch_size)
-    trust = trust_in(judge, plain["judge"], plain["judge"], labels, floor=0.0)
+    shown = plain["judge"], labels
+    trust = trust_in(judge, shown, shown, floor=0.0)
     chosen = {
         name: with_label(labels[:, k], 0, max_images, seed, name)
         for k, name in enumerate(model.names)

@@ -121,6 +121,7 @@ def score_card(
     features: Features | str = Features.PIXELS,
     people: Indexes | None = None,
     judge_floor: float = JUDGE_FLOOR,
+    judge_rows: Indexes | None = None,
     max_images: int | None = None,
     batch_size: int = 250,
     seed: int = 0,
@@ -143,6 +144,8 @@ def score_card(
         people: Who is in each row of the table, −1 where nobody knows; None leaves identity out.
         judge_floor: Balanced accuracy on real pictures below which the judge is not used for an
             attribute.
+        judge_rows: The rows of the table on which that is measured; those of the part if None.
+            A selection of pictures may lack one of the labels.
         max_images: At most so many pictures per edited attribute, or for the swaps.
         batch_size: Pictures at a time; it does not change the figures.
         seed: Of probes and choices.
@@ -157,7 +160,7 @@ def score_card(
     reporter, wanted = reporter or Silent(), {Measure(measure) for measure in measures}
     chosen = [resolve_name("attribute", n, model.names) for n in names or model.names]
     codes = load_or_encode(model, table, rows, batch_size, reporter)
-    how = judge, people, batch_size, max_images, seed, reporter
+    how = judge, judge_rows, people, batch_size, max_images, seed, reporter
     subject = Subject(model, table, rows, codes, *how)
     card = _uncontrolled(subject, part, wanted, leak_probes)
     if model.header.model.kind is ModelKind.AE:

@@ -44,6 +44,8 @@ class Subject:
         rows: The part's rows of the table, (N,).
         codes: Of those pictures.
         judge: An independent judge of the same names, if there is one.
+        judge_rows: The rows of the table by which the judge is held against labels, if those
+            measured are not fit for it.
         people: Who is in each row of the table, −1 where nobody knows, if that is known.
         batch_size: Pictures at a time; it does not change the figures.
         max_images: At most so many pictures for each edited attribute, or for the swaps.
@@ -56,6 +58,7 @@ class Subject:
     rows: Indexes
     codes: Codes
     judge: Judge | None
+    judge_rows: Indexes | None
     people: Indexes | None
     batch_size: int
     max_images: int | None

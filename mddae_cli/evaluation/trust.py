@@ -27,9 +27,9 @@ class Trust:
     Attributes:
         names: The attributes.
         accuracies: Share of real test pictures whose label it gives back.
-        balanced: Mean of sensitivity and specificity on the real pictures measured; None where
-            they do not have both labels. An attribute that is rare gives everybody a high
-            accuracy, so this one decides.
+        balanced: Mean of sensitivity and specificity on real pictures; None where they do not
+            have both labels. An attribute that is rare gives everybody a high accuracy, so this
+            one decides.
         reconstructed: Share of plain reconstructions whose label it gives back.
         floor: An attribute with a lower balanced accuracy is not left to the judge.
     """
@@ -53,7 +53,10 @@ class Trust:
 
 
 def trust_in(
-    judge: Judge, real: Tensor, plain: Tensor, labels: Pixels, floor: float = JUDGE_FLOOR
+    judge: Judge,
+    real: tuple[Tensor, Pixels],
+    plain: tuple[Tensor, Pixels],
+    floor: float = JUDGE_FLOOR,
 ) -> Trust:
     """Return how far a judge of attributes can be trusted.
 
@@ -62,12 +65,11 @@ def trust_in(
 
     Args:
         judge: The judge.
-        real: Its logits of real pictures, (N, K).
-        plain: Its logits of their plain reconstructions, (N, K).
-        labels: Of the pictures, 0 or 1, (N, K).
+        real: Its logits of real pictures, (N, K), and their labels, 0 or 1.
+        plain: The same of plain reconstructions.
         floor: The balanced accuracy that it must reach.
     """
-    y, seen = torch.tensor(labels).double(), (real > 0).double()
+    y, seen = torch.tensor(real[1]).double(), (real[0] > 0).double()
     sensitivity = (seen * y).sum(dim=0) / y.sum(dim=0)
     specificity = ((1 - seen) * (1 - y)).sum(dim=0) / (1 - y).sum(dim=0)
     balanced = ((sensitivity + specificity) / 2).tolist()
@@ -75,6 +77,6 @@ def trust_in(
         names=judge.names,
         accuracies=judge.accuracies,
         balanced=tuple(None if math.isnan(share) else share for share in balanced),
-        reconstructed=label_accuracy(plain, labels, TargetKind.ATTRIBUTES)[1],
+        reconstructed=label_accuracy(*plain, TargetKind.ATTRIBUTES)[1],
         floor=floor,
     )

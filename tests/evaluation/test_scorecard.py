@@ -165,6 +165,18 @@ def test_where_the_judge_errs_it_is_not_asked(pixel_model, pixel_judge, pixel_ta
     assert len({e.name for e in all_in.edits}) == 4
 
 
+def test_a_selection_with_one_label_still_has_a_judge(
+    pixel_model, pixel_judge, pixel_table, attributes
+):
+    whole = pixel_table(attributes, ATTRIBUTES)
+    some, rows = whole.narrowed("test", {"Hat": 0}), whole.splits["test"]
+    how = {"values": [1.0], "names": ["Hat"], "measures": ["edits"]}
+    model, judge = pixel_model(ATTRIBUTES, paints=ALL), pixel_judge(ATTRIBUTES)
+    assert score_card(model, some, judge, **how).edits == ()
+    _, edit = score_card(model, some, judge, judge_rows=rows, **how).edits
+    assert (edit.seen, edit.num_images) == (1.0, len(some.splits["test"]))
+
+
 def test_classes_have_style_where_pictures_are_grey(pixel_model, pixel_judge, pixel_table, classes):
     table = pixel_table(classes, CLASSES)
     card = score_card(pixel_model(CLASSES, paints=ALL), table, None, leak_probes=[])

@@ -19,7 +19,7 @@ def test_a_rare_attribute_does_not_flatter_the_judge(pixel_judge):
     labels[:, 3] = 1
     real = torch.full((100, 4), -1.0)
     real[:50, 1] = 1.0
-    told = trust_in(pixel_judge(TargetKind.ATTRIBUTES), real, real, labels, 0.6)
+    told = trust_in(pixel_judge(TargetKind.ATTRIBUTES), *[(real, labels)] * 2, floor=0.6)
     assert told.balanced == (0.5, 1.0, None, None)
     assert told.trusted.tolist() == [False, True, False, False]
     assert told.refused == {"Hat": 0.5, "Beard": None, "Scarf": None}
