@@ -60,14 +60,14 @@ _LINES: dict[str, tuple[str, ...]] = {
     "svm": (
         "SVM error: share of the pictures without the attribute that linear SVMs on real training "
         "faces do not see as having it, mean ± deviation over runs; each run learns from so many "
-        "faces with it and as many without, drawn anew. Real and reconstructed: their own error "
-        "(misses and false alarms, halved); missed: real faces with it that they do not see.",
+        "faces with it and as many without, drawn anew. Own: its error on real faces / on plain "
+        "reconstructions (mean of misses and false alarms) / real faces with it that it misses.",
     ),
     "edits": (
         "Edits: seen % / collateral % at each value (0 without, 1 with, more is extrapolation; "
         "with --raw of ŷ itself), on pictures whose label lacks the attribute. Seen: the judge "
-        "sees it; reconstruction: so without an edit. Collateral: the judge's other labels that differ "
-        "from the reconstruction's.",
+        "sees it; reconstruction: so without an edit. Collateral: the judge's other labels that "
+        "differ from the reconstruction's.",
         "Judge in a row: how many % of its labels of that attribute are right, on real test "
         "pictures / on the model's reconstructions.",
     ),

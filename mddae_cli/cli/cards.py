@@ -63,8 +63,19 @@ def sections(named: Sequence[Named]) -> list[Section]:
     """Return the tables that the cards fill, the summary with a row for each model first."""
     tables = [_summary(named), _svm(named), _edits(named), _by_value(named), _control(named)]
     tables += [_identity(named), _style(named)]
+    if len(named) == 1:
+        tables = [tables[0], *map(_without_model, tables[1:])]
     tables += [_matrix(name, card) for name, card in named if len(named) == 1]
     return [table for table in tables if table.rows]
+
+
+def _without_model(table: Section) -> Section:
+    """Return a table without the column that says the same in each row: names need its room."""
+    if "model" not in table.headings:
+        return table
+    k = table.headings.index("model")
+    rows = [[*row[:k], *row[k + 1 :]] for row in table.rows]
+    return Section(table.title, [*table.headings[:k], *table.headings[k + 1 :]], rows)
 
 
 def notes(named: Sequence[Named]) -> list[str]:
@@ -165,11 +176,11 @@ def _svm(named: Sequence[Named]) -> Section:
     rows = []
     for attribute, name, scores in _grouped(named, "svm"):
         base = scores[0]
-        own = [_percent(base.real_error), _percent(base.reconstructed_error)]
+        own = base.real_error, base.reconstructed_error, base.real_missed
         errors = [f"{_percent(s.error_mean)} ± {_percent(s.error_std)}" for s in scores]
-        told = [str(base.num_images), str(base.num_faces), *own, _percent(base.real_missed)]
+        told = [str(base.num_images), str(base.num_faces), " / ".join(map(_percent, own))]
         rows.append([attribute, name, *told, *errors])
-    headings = ["SVM error %", "model", "pictures", "faces", "real", "reconstructed", "missed"]
+    headings = ["SVM error %", "model", "pictures", "faces", "own"]
     return Section(
         "The paper's protocol: error of a linear SVM",
         [*headings, "reconstruction", *_values(named, "svm")],

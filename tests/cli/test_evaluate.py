@@ -351,6 +351,19 @@ def test_the_paper_s_protocol_alone_needs_no_judge_and_becomes_rows(
     assert all(0 <= float(row["svm_error_mean"]) <= 1 for row in rows)
 
 
+@pytest.mark.usefixtures("no_judge")
+def test_tables_of_one_model_do_not_repeat_its_name(
+    cli: Cli, make_model: MakeModel, faces: Path
+) -> None:
+    model = make_model()
+    words = ("--data-dir", faces, "--attr", "Smiling", "--values", "0", "--measures", "svm")
+    told = tables(cli("evaluate", model, *words, "--runs", "1").stdout)
+    head, row = told["SVM error %"]
+    assert head.split() == ["SVM", "error", "%", "pictures", "faces", "own", "reconstruction", "0"]
+    assert str(model) not in row
+    assert str(model) in told["model"][1]
+
+
 def test_classes_become_a_row_each(cli: Cli, digits_run: Path) -> None:
     result = cli("evaluate", digits_run, "--csv", "--measures", "swaps", "--max-images", "20")
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
