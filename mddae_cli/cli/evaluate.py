@@ -119,7 +119,11 @@ def command(
     ] = 5,
     features: Annotated[
         FeatureName,
-        typer.Option(help="What the SVMs look at.", rich_help_panel="Measures"),
+        typer.Option(
+            metavar="NAME",
+            help=f"What the SVMs look at: {', '.join(FeatureName)}.",
+            rich_help_panel="Measures",
+        ),
     ] = FeatureName.PIXELS,
     judge_floor: Annotated[
         float,
