@@ -12,6 +12,7 @@ import math
 import os
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
@@ -63,7 +64,7 @@ WRITTEN_AS = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-_HOLDS_ALPHA = ("PNG", "WEBP", "TIFF")
+HOLDS_ALPHA = ("PNG", "WEBP", "TIFF")
 # How far width / height may be from the checkpoint's crop_aspect for its crop box to apply.
 _ASPECT_TOLERANCE = 0.01
 
@@ -192,17 +193,38 @@ def decode(
     Raises:
         ImageError: If the file is missing, no picture, damaged or too large; ``name: reason``.
     """
-    if name is None:
-        name = "picture" if isinstance(source, bytes) else str(source)
+    with named_errors(source, name):
+        image, animated = load(source, max_pixels)
+        return Decoded(*parts_of(image, background), animated)
+
+
+@contextlib.contextmanager
+def named_errors(source: str | Path | bytes, name: str | None = None) -> Iterator[None]:
+    """Turn whatever decoders raise on broken bytes into an :class:`ImageError` with its name."""
+    try:
+        yield
+    except Exception as exc:
+        raise ImageError(f"{name or name_of(source)}: {_reason(exc)}") from exc
+
+
+def name_of(source: str | Path | bytes) -> str:
+    """Return how errors call a picture: by its path, if it has one."""
+    return "picture" if isinstance(source, bytes) else str(source)
+
+
+def load(source: str | Path | bytes, max_pixels: int) -> tuple[Image.Image, bool]:
+    """Return the first frame of a picture, upright and in its own colours, and if there are more.
+
+    Called within :func:`named_errors`: decoders raise nearly anything.
+    """
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
-    try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as handle:
-            # A pipe, such as a shell's <(command), cannot be wound back.
-            whole = handle if handle.seekable() else io.BytesIO(handle.read())
-            return _decode(whole, background, max_pixels)
-    except Exception as exc:  # decoders raise nearly anything on broken bytes
-        raise ImageError(f"{name}: {_reason(exc)}") from exc
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as handle:
+        # A pipe, such as a shell's <(command), cannot be wound back.
+        whole = handle if handle.seekable() else io.BytesIO(handle.read())
+        image = _open(whole, max_pixels)
+        animated = _is_animated(image)
+        return _upright(image), animated
 
 
 def reason_of(error: ImageError, name: str) -> str:
@@ -210,18 +232,16 @@ def reason_of(error: ImageError, name: str) -> str:
     return str(error).removeprefix(f"{name}: ")
 
 
-def _decode(handle: BinaryIO, background: Colour, max_pixels: int) -> Decoded:
-    image = _open(handle, max_pixels)
-    animated = _is_animated(image)
-    image = _upright(image)
+def parts_of(image: Image.Image, background: Colour = WHITE) -> tuple[Pixels, Pixels | None]:
+    """Return a picture as sRGB on a background, uint8 (H, W, 3), and its alpha (H, W) or None."""
     if _is_deep(image) or not image.has_transparency_data:
-        return Decoded(np.array(_to_rgb(image)), None, animated)
+        return np.array(_to_rgb(image)), None
     # Also palettes: convert("RGB") would show the colours hidden under alpha 0.
     layer = _to_srgb(image.convert("RGBA"))
     alpha = np.array(layer.getchannel("A"))
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(layer)
-    return Decoded(np.array(canvas.convert("RGB")), None if alpha.min() == 255 else alpha, animated)
+    return np.array(canvas.convert("RGB")), None if alpha.min() == 255 else alpha
 
 
 def _open(handle: BinaryIO, max_pixels: int) -> Image.Image:
@@ -357,7 +377,7 @@ def _fitted(image: Pixels, preprocess: Preprocess, how: Fit, mode: str) -> Pixel
         image = image[:, :, 0]
     side = preprocess.image_size
     height, width = image.shape[:2]
-    box = _crop_box(width, height, preprocess, how)
+    box = crop_box(width, height, preprocess, how)
     left, top, right, bottom = box
     within = min(left, top, width - right, height - bottom) >= 0
     if within:
@@ -372,10 +392,10 @@ def _fitted(image: Pixels, preprocess: Preprocess, how: Fit, mode: str) -> Pixel
     return np.array(picture)
 
 
-def _crop_box(
-    width: int, height: int, preprocess: Preprocess, how: Fit
+def crop_box(
+    width: int, height: int, preprocess: Preprocess, how: Fit = Fit.CROP
 ) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) in pixels."""
+    """Return what :func:`fit` cuts out of a picture: left, top, right, bottom in pixels."""
     if preprocess.crop is not None and preprocess.crop_aspect is not None:
         left, top, right, bottom = _checked_crop(preprocess.crop)
         aspect = width / height / preprocess.crop_aspect
@@ -420,7 +440,7 @@ def with_alpha(image: Pixels, alpha: Pixels, background: Colour = WHITE) -> Pixe
     return np.concatenate([colours, alpha[:, :, None]], axis=2)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Return a picture laid on white, for formats that hold no alpha."""
     canvas = Image.new("RGBA", image.size, (*WHITE, 255))
     canvas.alpha_composite(image.convert("RGBA"))
@@ -447,11 +467,11 @@ def image_bytes(
         raise UsageError(f"picture format {format!r} cannot be written. Known: {known}.")
     plane = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     image = Image.fromarray(plane)
-    if image.mode in ("LA", "RGBA") and format not in _HOLDS_ALPHA:
-        image = _opaque(image)
+    if image.mode in ("LA", "RGBA") and format not in HOLDS_ALPHA:
+        image = opaque(image)
     buffer = io.BytesIO()
     try:
-        image.save(buffer, format=format, **_save_options(format, options))
+        image.save(buffer, format=format, **save_options(format, options))
     except (OSError, ValueError) as exc:
         raise ImageError(
             f"a picture of {plane.shape} cannot be written as {format}: {exc}"
@@ -459,7 +479,8 @@ def image_bytes(
     return buffer.getvalue()
 
 
-def _save_options(format: str, options: WriteOptions) -> dict[str, int | bool | str]:
+def save_options(format: str, options: WriteOptions) -> dict[str, int | bool | str]:
+    """Return what Pillow is told of the compression."""
     match format, options.quality:
         case "JPEG", quality:
             return {"quality": quality or 95, "subsampling": options.subsampling.value}

@@ -23,6 +23,7 @@ from mddae_cli.pipeline.flow import (
     encode_sources,
     leave_out_done,
 )
+from mddae_cli.pipeline.photographs import are_photographs, edit_photographs
 from mddae_cli.pipeline.sources import STDIN, Search, Source, find_sources, search
 from mddae_cli.pipeline.targets import STDOUT, is_one_file, output_folder, plan_targets
 
@@ -42,8 +43,10 @@ __all__ = [
     "Skipped",
     "Source",
     "appending",
+    "are_photographs",
     "check_format",
     "decode_rows",
+    "edit_photographs",
     "edit_sources",
     "encode_sources",
     "find_sources",

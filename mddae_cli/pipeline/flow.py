@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from mddae_cli import images
+from mddae_cli.align.detector import Face
 from mddae_cli.editing import Codes, Model, to_pixels
 from mddae_cli.errors import ImageError
 from mddae_cli.formats import READ_DEFAULTS, ReadOptions
@@ -32,7 +33,7 @@ Floats = npt.NDArray[np.float32]
 # Pictures are decoded this many batches ahead of the model, so memory does not grow with inputs.
 _AHEAD = 2
 # Writers wait for the disk most of the time: more of them than cores.
-_WRITERS = 16
+WRITERS = 16
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Edited:
     ``target`` is its file, None for standard output; ``before`` and ``after`` are the soft
     targets (K,) that the picture had and was given. ``elapsed_s`` is what was spent on it:
     reading, its share of the batch in the model, writing. ``animated`` as in :class:`Encoded`.
+    Where there are ``faces``, ``before`` and ``after`` are of the first of them.
     """
 
     source: Source
@@ -86,6 +88,7 @@ class Edited:
     after: Floats
     elapsed_s: float = 0.0
     animated: bool = False
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ Job = tuple[Source, Path | None]
 Result = Edited | Drawn | Skipped | Failed
 Done = TypeVar("Done")
 Write = Callable[[Path | None, Pixels], None]
+Fitting = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ def _edited(
     decoded = _decoded(model, [source for source, _ in jobs], read, ahead=_AHEAD * batch_size)
     targets = (target for _, target in jobs)
     waiting: deque[Callable[[], Edited | Failed]] = deque()
-    with ThreadPoolExecutor(_WRITERS) as writers:
+    with ThreadPoolExecutor(WRITERS) as writers:
         while batch := list(itertools.islice(decoded, batch_size)):
             whole = [ready for ready in batch if isinstance(ready, _Ready)]
             changed = iter(_change(model, change, whole) if whole else ())
@@ -261,6 +265,7 @@ def encode_sources(
     *,
     batch_size: int = 64,
     read: ReadOptions = READ_DEFAULTS,
+    fit: Fitting | None = None,
 ) -> Iterator[Seen | Failed]:
     """Yield the codes of each picture, or why it has none, in the order of ``sources``.
 
@@ -272,8 +277,10 @@ def encode_sources(
         sources: What :func:`find_sources` returned.
         batch_size: Pictures that go through the model at a time.
         read: How pictures are read and fitted.
+        fit: Brings a picture, uint8 (H, W, 3), to the model's side or raises an ImageError; by
+            default as checkpoint and ``read`` say.
     """
-    decoded = _decoded(model, sources, read, ahead=_AHEAD * batch_size)
+    decoded = _decoded(model, sources, read, ahead=_AHEAD * batch_size, fit=fit)
     while batch := list(itertools.islice(decoded, batch_size)):
         whole = [ready for ready in batch if isinstance(ready, _Ready)]
         codes = iter(_encode(model, whole) if whole else ())
@@ -292,14 +299,19 @@ def _encode(model: Model, batch: Sequence[_Ready]) -> Iterator[Seen]:
 
 
 def _decoded(
-    model: Model, sources: Sequence[Source], read: ReadOptions, *, ahead: int
+    model: Model,
+    sources: Sequence[Source],
+    read: ReadOptions,
+    *,
+    ahead: int,
+    fit: Fitting | None = None,
 ) -> Iterator[_Ready | Failed]:
     """Yield each picture at the model's side, or what is wrong with it, in order."""
     waiting: deque[Future[_Ready | Failed]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for source in sources:
-                waiting.append(pool.submit(_read, source, model.header.preprocess, read))
+                waiting.append(pool.submit(_read, source, model.header.preprocess, read, fit))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -308,11 +320,16 @@ def _decoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(source: Source, preprocess: Preprocess, read: ReadOptions) -> _Ready | Failed:
+def _read(
+    source: Source, preprocess: Preprocess, read: ReadOptions, fit: Fitting | None
+) -> _Ready | Failed:
     start = time.perf_counter()
     try:
         data = sys.stdin.buffer.read() if source.name == STDIN else Path(source.name)
         picture = images.decode(data, name=source.name, max_pixels=read.max_pixels)
+        if fit is not None:
+            pixels = fit(picture.pixels)
+            return _Ready(source, pixels, None, picture.animated, time.perf_counter() - start)
         pixels = images.fit(picture.pixels, preprocess, read.fit)
         alpha = picture.alpha
         if alpha is not None:

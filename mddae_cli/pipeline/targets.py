@@ -48,6 +48,7 @@ def plan_targets(
     label: str,
     mirrored: bool = False,
     check: Callable[[Path], object] | None = None,
+    keep_suffix: bool = False,
 ) -> list[Path | None]:
     """Return the file that each source's result goes to; None is standard output.
 
@@ -59,6 +60,8 @@ def plan_targets(
         label: What ``{edit}`` stands for.
         mirrored: Whether a folder was named as input, so that ``output`` is one too.
         check: Raises where a file name cannot be written to; by default pictures can.
+        keep_suffix: Whether names that are made here keep the picture's suffix where it can be
+            written; else they end in ``.png``.
 
     Raises:
         UsageError: If two results would be the same file, one would replace its own picture, a
@@ -71,12 +74,12 @@ def plan_targets(
     if output is None:
         if len(sources) != 1 or mirrored:
             raise UsageError(f"{len(sources)} pictures need a place: add -o FOLDER.")
-        return [_checked(sources[0], Path(f"{_stem(sources[0])}.edited.png"), check)]
+        return [_checked(sources[0], Path(_name(sources[0], True, keep_suffix).name), check)]
     if "{" in output:
         targets = [_fill(output, s, i, label) for i, s in enumerate(sources, 1)]
     elif mirrored or is_folder(output, len(sources)):
         alone = len(sources) == 1 and not mirrored
-        targets = [Path(output) / _png(source, alone=alone) for source in sources]
+        targets = [Path(output) / _name(source, alone, keep_suffix) for source in sources]
     else:
         targets = [Path(output)]
     checked = [_checked(s, target, check) for s, target in zip(sources, targets, strict=True)]
@@ -88,10 +91,11 @@ def _stem(source: Source) -> str:
     return "stdin" if source.name == STDIN else PurePosixPath(source.below).stem
 
 
-def _png(source: Source, *, alone: bool) -> PurePosixPath:
+def _name(source: Source, alone: bool, keep_suffix: bool) -> PurePosixPath:
     """Return the name of a result in a folder; of one picture alone it says that it is edited."""
-    name = f"{_stem(source)}.edited.png" if alone else f"{_stem(source)}.png"
-    return PurePosixPath(source.below).with_name(name)
+    place = PurePosixPath(source.below)
+    suffix = place.suffix if keep_suffix and place.suffix.lower() in images.WRITTEN_AS else ""
+    return place.with_name(_stem(source) + ".edited" * alone + (suffix or ".png"))
 
 
 def _fill(template: str, source: Source, index: int, label: str) -> Path:

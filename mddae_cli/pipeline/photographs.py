@@ -1,0 +1,240 @@
+"""Photographs through a model: their faces are found in threads, edited in batches and put back.
+
+Axes: N faces of a batch, F faces of a photograph, K attributes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mddae_cli import images, photographs
+from mddae_cli.align.options import Align, AlignOptions, Size
+from mddae_cli.align.photograph import Photograph
+from mddae_cli.align.placement import knows_faces
+from mddae_cli.editing import Codes, Model
+from mddae_cli.errors import ImageError
+from mddae_cli.formats import READ_DEFAULTS, ReadOptions
+from mddae_cli.header import Header
+from mddae_cli.images import Pixels
+from mddae_cli.photographs import Prepared
+from mddae_cli.pipeline.flow import (
+    WRITERS,
+    Edited,
+    Failed,
+    Floats,
+    Job,
+    Result,
+    leave_out_done,
+)
+from mddae_cli.pipeline.sources import STDIN
+
+# Photographs are held decoded, before and after the model, up to this many pixels in all (and at
+# least one), so that memory depends neither on how many there are nor on how large they are.
+_MOST_PIXELS = 32_000_000
+
+Written = Photograph | Pixels
+Waiting = Callable[[], Edited | Failed]
+
+
+class _Read(NamedTuple):
+    """What became of a job's picture, and the seconds that reading it and finding faces took."""
+
+    job: Job
+    prepared: Prepared | str
+    elapsed_s: float
+
+
+def edit_photographs(
+    model: Model,
+    jobs: Sequence[Job],
+    change: Callable[[Codes], Codes],
+    options: AlignOptions,
+    *,
+    overwrite: bool = False,
+    batch_size: int = 64,
+    read: ReadOptions = READ_DEFAULTS,
+    write: Callable[[Path | None, Written], None],
+) -> Iterator[Result]:
+    """Change faces of pictures, write them, and yield what became of each, in order of ``jobs``.
+
+    What cannot be read or written, or shows no face, is yielded as :class:`Failed` and the rest
+    is done.
+
+    Args:
+        model: The model.
+        jobs: What to read, and where its result goes.
+        change: From the codes of a batch to those that are decoded.
+        options: Which faces, and how large the results are.
+        overwrite: Whether results that are there are made again.
+        batch_size: Faces that go through the model at a time.
+        read: How pictures are read, and fitted where no face is looked for.
+        write: Writes one result; None is standard output. An ImageError of it is that
+            picture's failure.
+    """
+
+    def work(todo: Sequence[Job]) -> Iterator[Edited | Failed]:
+        ready = _read_ahead(model, todo, options, read, most=2 * batch_size)
+        return _edited(model, ready, change, batch_size, write)
+
+    return leave_out_done(jobs, work, overwrite=overwrite)
+
+
+def are_photographs(header: Header, options: AlignOptions) -> bool:
+    """Return whether pictures may be aligned, or be given back at their own size."""
+    return options.size is Size.NATIVE or (options.align is not Align.NEVER and knows_faces(header))
+
+
+def _edited(
+    model: Model,
+    ready: Iterator[_Read],
+    change: Callable[[Codes], Codes],
+    batch_size: int,
+    write: Callable[[Path | None, Written], None],
+) -> Iterator[Edited | Failed]:
+    waiting: deque[tuple[int, Waiting]] = deque()
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for batch in _batches(ready, batch_size):
+            waiting += _changed(model, change, batch, writers, write)
+            while len(waiting) > 2 * batch_size or sum(p for p, _ in waiting) > _MOST_PIXELS:
+                yield waiting.popleft()[1]()
+        while waiting:
+            yield waiting.popleft()[1]()
+
+
+def _read_ahead(
+    model: Model, jobs: Sequence[Job], options: AlignOptions, read: ReadOptions, *, most: int
+) -> Iterator[_Read]:
+    """Yield what becomes of each job's picture, in order; large ones are read fewer at a time."""
+    waiting: deque[Future[_Read]] = deque()
+    todo = iter(jobs)
+    ahead = threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                for job in itertools.islice(todo, max(0, ahead - len(waiting))):
+                    waiting.append(pool.submit(_prepared, job, model.header, options, read))
+                if not waiting:
+                    return
+                done = waiting.popleft().result()
+                weight = _weight(done.prepared)
+                yield done
+                del done  # or it would be held until the next is read
+                ahead = max(1, min(most, _MOST_PIXELS // max(weight, 1)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _prepared(job: Job, header: Header, options: AlignOptions, read: ReadOptions) -> _Read:
+    start, name = time.perf_counter(), job[0].name
+    prepared: Prepared | str
+    try:
+        data = sys.stdin.buffer.read() if name == STDIN else Path(name)
+        prepared = photographs.prepare(data, header, options, read, name=name)
+    except ImageError as exc:
+        prepared = images.reason_of(exc, name)
+    return _Read(job, prepared, time.perf_counter() - start)
+
+
+def _batches(ready: Iterator[_Read], batch_size: int) -> Iterator[list[_Read]]:
+    """Yield pictures that go through the model together."""
+    batch: list[_Read] = []
+    for item in ready:
+        batch.append(item)
+        faces = sum(len(r.prepared.placements) for r in batch if not isinstance(r.prepared, str))
+        if faces >= batch_size or sum(_weight(r.prepared) for r in batch) > _MOST_PIXELS // 2:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _weight(prepared: Prepared | str) -> int:
+    """Return how many pixels are held for a picture."""
+    if isinstance(prepared, str) or prepared.photograph is None:
+        return 0
+    return prepared.photograph.pixels.size // 3
+
+
+def _changed(
+    model: Model,
+    change: Callable[[Codes], Codes],
+    batch: Sequence[_Read],
+    writers: ThreadPoolExecutor,
+    write: Callable[[Path | None, Written], None],
+) -> Iterator[tuple[int, Waiting]]:
+    """Yield, in order, what waits for each picture's result, with the pixels that it holds."""
+    start = time.perf_counter()
+    read = [done.prepared for done in batch if not isinstance(done.prepared, str)]
+    placements = [placement for prepared in read for placement in prepared.placements]
+    native = any(prepared.photograph is not None for prepared in read)
+    crops = photographs.crops_of(placements) if placements else None
+    faces = None if crops is None else _Faces(model, change, crops, native=native)
+    share = (time.perf_counter() - start) / max(len(read), 1)
+    first = 0
+    for (source, target), prepared, elapsed_s in batch:
+        if isinstance(prepared, str) or faces is None:
+            yield 0, functools.partial(Failed, source, str(prepared), elapsed_s)
+            continue
+        part = slice(first, first + len(prepared.placements))
+        first = part.stop
+        written = writers.submit(_write, prepared, faces, part, target, write)
+        done = Edited(
+            source,
+            target,
+            faces.before[part.start],
+            faces.after[part.start],
+            elapsed_s + share,
+            prepared.animated,
+            tuple(p.face for p in prepared.placements if p.face is not None),
+        )
+        yield _weight(prepared), functools.partial(_settled, done, written)
+
+
+def _settled(done: Edited, written: Future[float]) -> Edited | Failed:
+    """Wait until a result is on disk, or say why it is not."""
+    try:
+        return dataclasses.replace(done, elapsed_s=done.elapsed_s + written.result())
+    except ImageError as exc:
+        return Failed(done.source, str(exc), done.elapsed_s)
+
+
+class _Faces:
+    """Faces before and after the model: pictures (N, S, S, C) and soft targets (N, K)."""
+
+    def __init__(
+        self, model: Model, change: Callable[[Codes], Codes], crops: Pixels, *, native: bool
+    ) -> None:
+        codes = model.encode(crops)
+        changed = change(codes)
+        self.edited = photographs.to_floats(model.decode(changed))
+        # Only what is put back needs the plain reconstruction too.
+        self.reconstructed = (
+            photographs.to_floats(model.decode(codes)) if native else np.zeros_like(self.edited)
+        )
+        self.before: Floats = codes.y_hat.cpu().numpy()
+        self.after: Floats = changed.y_hat.cpu().numpy()
+
+
+def _write(
+    prepared: Prepared,
+    faces: _Faces,
+    part: slice,
+    target: Path | None,
+    write: Callable[[Path | None, Written], None],
+) -> float:
+    """Put the faces back and write the result; return the seconds it took."""
+    start = time.perf_counter()
+    write(target, prepared.result(faces.reconstructed[part], faces.edited[part]))
+    return time.perf_counter() - start
