@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mddae_cli.align.options import Align, AlignOptions
     from mddae_cli.calibration import calibrate
     from mddae_cli.config import PRESETS, TrainConfig, make_config
     from mddae_cli.data import load_table
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     )
     from mddae_cli.figures import Animation, Style, animate, class_sheet, sweep
     from mddae_cli.header import Attribute, Calibration, Header, list_attributes, read_header
+    from mddae_cli.photographs import edit_photograph
     from mddae_cli.pipeline import load_codes, save_codes
     from mddae_cli.reporting import Reporter
     from mddae_cli.training import TrainResult, resume, train
 
 __all__ = [
     "PRESETS",
+    "Align",
+    "AlignOptions",
     "Animation",
     "Attribute",
     "Calibration",
@@ -58,6 +62,7 @@ __all__ = [
     "combine",
     "edit",
     "edit_image",
+    "edit_photograph",
     "list_attributes",
     "load",
     "load_codes",
@@ -72,6 +77,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "align.options": ("Align", "AlignOptions"),
     "calibration": ("calibrate",),
     "config": ("PRESETS", "TrainConfig", "make_config"),
     "data": ("load_table",),
@@ -88,6 +94,7 @@ _HOMES = {
     ),
     "figures": ("Animation", "Style", "animate", "class_sheet", "sweep"),
     "header": ("Attribute", "Calibration", "Header", "list_attributes", "read_header"),
+    "photographs": ("edit_photograph",),
     "pipeline": ("load_codes", "save_codes"),
     "reporting": ("Reporter",),
     "training": ("TrainResult", "resume", "train"),

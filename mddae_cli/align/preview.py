@@ -31,16 +31,18 @@ def draw_faces(image: Pixels, options: AlignOptions, preprocess: Preprocess) -> 
         ImageError: If there is none.
     """
     picture = Image.fromarray(image)
+    square = template.crop_square(preprocess)
     everything = AlignOptions(options.align, options.eyes, face=None)
     for number, face in enumerate(choose_faces(image, everything), 1):
-        _draw(ImageDraw.Draw(picture), face, template.crop_square(preprocess), str(number))
+        unit = max(1, round(max(face.eye_distance / 25, max(picture.size) / 800)))
+        _draw(ImageDraw.Draw(picture), face, square, str(number), unit)
     return np.asarray(picture)
 
 
 def _draw(
-    pen: ImageDraw.ImageDraw, face: Face, square: tuple[float, float, float], label: str
+    pen: ImageDraw.ImageDraw, face: Face, square: tuple[float, float, float], label: str, unit: int
 ) -> None:
-    unit = max(1, round(face.eye_distance / 25))
+    """Draw one face with lines that are ``unit`` pixels wide."""
     left, top, side = square
     frame = corners(face.to_picture, template.WIDTH, template.HEIGHT)
     seen = corners(face.to_picture.after(Similarity(1, complex(left, top))), side, side)

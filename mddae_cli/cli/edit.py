@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mddae_cli.align.options import Size, make_options
 from mddae_cli.cli import console
+from mddae_cli.cli.align_options import (
+    AlignOption,
+    FaceOption,
+    ShowFaces,
+    SizeOption,
+    refuse_stretching,
+    show_faces,
+)
 from mddae_cli.cli.attributes import say_attributes
 from mddae_cli.cli.encodings import FromEncoding, decode_all, refuse_pictures
 from mddae_cli.cli.options import (
@@ -92,6 +101,10 @@ def command(
     frame_ms: FrameMs = None,
     scale: Scale = None,
     pixelated: Pixelated = False,
+    align: AlignOption = "auto",
+    face: FaceOption = "largest",
+    size: SizeOption = None,
+    preview: ShowFaces = None,
     listed: Annotated[
         bool,
         typer.Option("--list", help="Show the model's attributes and how far each can go."),
@@ -123,6 +136,11 @@ def command(
     header = read_header(where)
     if from_encoding is None or settings or additions or removals:
         header.require_targets(TargetKind.ATTRIBUTES)
+    faces = make_options(align, face, size)
+    refuse_stretching(faces, fit)
+    if preview is not None:
+        show_faces(named_inputs(inputs, from_file, null=null), preview, faces, header, max_pixels)
+        return
     removed = [f"{name}=0" for name in removals or ()]
     values = parse_changes([*(settings or ()), *removed], header.names)
     deltas = parse_changes(additions or (), header.names, "--add")
@@ -171,9 +189,14 @@ def command(
         write = look.write_options(quality, subsampling, planned.targets)
         results = draw_all(load(), planned, figure, look, read=read, write=write, **run)
     else:
-        planned = plan(named_inputs(inputs, from_file, null=null), output, label, shard)
+        named = named_inputs(inputs, from_file, null=null)
+        planned = plan(named, output, label, shard, keep_suffix=size is Size.NATIVE)
         write = write_options(quality, subsampling, planned.targets)
-        results = change_all(load(), planned, change, read=read, write=write, **run)
+
+        from mddae_cli.align.placement import require_faces
+
+        require_faces(header, faces)
+        results = change_all(load(), planned, change, read=read, write=write, faces=faces, **run)
     for _ in results:
         pass
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mddae_cli.align.options import Size, make_options
 from mddae_cli.cli import console
+from mddae_cli.cli.align_options import AlignOption, FaceOption
 from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or, parse_shard
 from mddae_cli.cli.pictures import (
     BatchSize,
@@ -76,6 +78,8 @@ def command(
     shard: Shard = None,
     fit: FitOption = READ_DEFAULTS.fit,
     max_pixels: MaxPixels = READ_DEFAULTS.max_pixels,
+    align: AlignOption = "auto",
+    face: FaceOption = "largest",
     batch_size: BatchSize = 64,
     device: Device = None,
     quiet: Quiet = False,
@@ -86,10 +90,13 @@ def command(
     named = named_inputs(inputs, from_file, null=null)
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
+    faces = make_options(align, face, Size.MODEL)
 
     from mddae_cli import editing, pipeline
+    from mddae_cli.align import placement
     from mddae_cli.files import write_atomically
 
+    placement.require_faces(header, faces)
     place = None if output in (None, pipeline.STDOUT) else output
     chosen = pipeline.format_of(place, form)
     columns = pipeline.Columns(header.names, 0 if soft_target_only else header.model.latent_dim)
@@ -105,7 +112,11 @@ def command(
     def rows(sources: Sequence[Source]) -> Iterator[Encoded | Failed]:
         net = editing.load(where, device=device or "auto")
         results = pipeline.encode_sources(
-            net, sources, batch_size=batch_size, read=ReadOptions(fit, max_pixels)
+            net,
+            sources,
+            batch_size=batch_size,
+            read=ReadOptions(fit, max_pixels),
+            fit=lambda picture: placement.place(picture, header, faces, fit)[0].crop,
         )
         results = first_frames(results, quiet=quiet)
         return _counted(pipeline.writable(results, chosen), counts)

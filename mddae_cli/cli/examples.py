@@ -13,8 +13,8 @@ from mddae_cli.cli.options import Quiet, Verbose
 SHORT_HELP = "Write a few pictures to try."
 HELP = (
     "Example: mddae examples -o pictures\n\n"
-    "Writes a portrait of CelebA's proportions (NASA, public domain) and ten handwritten digits "
-    "(scikit-learn's). Prints the paths of what was written."
+    "Writes a photograph, a portrait of CelebA's proportions cut from it (NASA, public domain) "
+    "and ten handwritten digits (scikit-learn's). Prints the paths of what was written."
 )
 
 

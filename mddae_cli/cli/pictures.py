@@ -24,6 +24,9 @@ from mddae_cli.formats import (
 )
 
 if TYPE_CHECKING:
+    from mddae_cli.align.detector import Face
+    from mddae_cli.align.options import AlignOptions
+    from mddae_cli.align.photograph import Photograph
     from mddae_cli.editing import Codes, Model
     from mddae_cli.images import Pixels
     from mddae_cli.pipeline import Result, Source
@@ -139,6 +142,7 @@ def plan(
     *,
     together: bool = False,
     check: Callable[[Path], object] | None = None,
+    keep_suffix: bool = False,
 ) -> Plan:
     """Return what is to be done, before any of it is.
 
@@ -151,6 +155,7 @@ def plan(
         shard: What ``--shard`` says.
         together: Whether all results come into one place where ``output`` is a file.
         check: Raises where a file name cannot be written to; by default pictures can.
+        keep_suffix: Whether names that are made up keep the picture's own suffix.
 
     Raises:
         ImageError: If a folder or pattern holds no picture.
@@ -170,7 +175,9 @@ def plan(
         places = [pipeline.plan_targets([s], output, label=label, check=check)[0] for s in own]
         return Plan(list(zip(own, places, strict=True)), others)
     mirrored = any(Path(name).is_dir() for name in named)
-    targets = pipeline.plan_targets(sources, output, label=label, mirrored=mirrored, check=check)
+    targets = pipeline.plan_targets(
+        sources, output, label=label, mirrored=mirrored, check=check, keep_suffix=keep_suffix
+    )
     return Plan(list(zip(sources, targets, strict=True))[share], others)
 
 
@@ -210,11 +217,15 @@ def change_all(
     quiet: bool,
     read: ReadOptions = READ_DEFAULTS,
     write: WriteOptions = WRITE_DEFAULTS,
+    faces: AlignOptions | None = None,
 ) -> Iterator[Result]:
     """Change and write every picture, say what became of each, and leave with 1 if one failed."""
     from mddae_cli import pipeline, runtime
 
-    results = pipeline.edit_sources(
+    edit: Callable[..., Iterator[Result]] = pipeline.edit_sources
+    if faces is not None and pipeline.are_photographs(model.header, faces):
+        edit = functools.partial(pipeline.edit_photographs, options=faces)
+    results = edit(
         model,
         planned.jobs,
         change,
@@ -293,16 +304,23 @@ def summary(counts: Mapping[str, int], others: int) -> str:
 
 
 def write_result(
-    target: Path | None, pixels: Pixels, options: WriteOptions = WRITE_DEFAULTS
+    target: Path | None, picture: Pixels | Photograph, options: WriteOptions = WRITE_DEFAULTS
 ) -> None:
     """Write one result; None is standard output."""
     from mddae_cli import images
+    from mddae_cli.align.photograph import Photograph
 
     if target is None:
-        sys.stdout.buffer.write(images.image_bytes(pixels))
+        if isinstance(picture, Photograph):
+            sys.stdout.buffer.write(picture.to_bytes(options=options))
+        else:
+            sys.stdout.buffer.write(images.image_bytes(picture))
         return
     make_folder(target)
-    images.write_image(target, pixels, options)
+    if isinstance(picture, Photograph):
+        picture.save(target, options)
+    else:
+        images.write_image(target, picture, options)
 
 
 def make_folder(target: Path) -> None:
@@ -336,5 +354,18 @@ def _say_record(result: Result, status: str, names: Sequence[str]) -> None:
         record["cells"] = result.cells
     if isinstance(result, Edited):
         record["y_hat_after"] = dict(zip(names, map(float, result.after), strict=True))
+        record |= {"faces": [_about(face) for face in result.faces]} if result.faces else {}
     console.say_json(record, indent=None)
     sys.stdout.flush()
+
+
+def _about(face: Face) -> dict[str, Any]:
+    """Return a face as it stands in JSON: the eyes in pixels of the picture."""
+    left, right = face.points[:2].round(2).tolist()
+    return {
+        "left_eye": left,
+        "right_eye": right,
+        "eye_distance": round(face.eye_distance, 2),
+        "degrees": round(face.to_picture.degrees, 2),
+        "score": round(face.score, 4),
+    }

@@ -1,8 +1,8 @@
 """A few pictures that may be redistributed, so that every command can be tried without a data set.
 
-``portrait.jpg`` is cut from NASA's photograph of the astronaut Eileen Collins, in the public
-domain, and aligned as CelebA's pictures are: 178×218, the eyes level. The digits are
-scikit-learn's, with MNIST's margin.
+``photograph.jpg`` is NASA's photograph of the astronaut Eileen Collins, in the public domain, and
+``portrait.jpg`` is cut from it and aligned as CelebA's pictures are: 178×218, the eyes level. The
+digits are scikit-learn's, with MNIST's margin.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from mddae_cli import data, images
 from mddae_cli.files import write_bytes
 
-_PORTRAIT = "portrait.jpg"
+_PHOTOGRAPHS = ("photograph.jpg", "portrait.jpg")
 # MNIST's digits are 20 pixels high in the middle of 28.
 _DIGIT_SIDE, _MARGIN = 20, 4
 
 
 def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list[Path], list[Path]]:
-    """Write a portrait and a digit of each class into a folder, which is made where needed.
+    """Write two photographs and a digit of each class into a folder, which is made where needed.
 
     Args:
         folder: Where the pictures go.
@@ -36,11 +36,14 @@ def write_examples(folder: str | Path, *, overwrite: bool = False) -> tuple[list
     folder.mkdir(parents=True, exist_ok=True)
     table = data.load_table("digits", image_size=_DIGIT_SIDE)
     firsts = table.labels.argmax(axis=0)  # the first row of each class
-    places = [folder / _PORTRAIT, *(folder / f"digit-{name}.png" for name in table.names)]
+    photographs = [folder / name for name in _PHOTOGRAPHS]
+    digits = [folder / f"digit-{name}.png" for name in table.names]
+    places = [*photographs, *digits]
     kept = [place for place in places if place.exists() and not overwrite]
-    if places[0] not in kept:
-        write_bytes(places[0], Path(__file__).with_name(_PORTRAIT).read_bytes())
-    for place, row in zip(places[1:], firsts, strict=True):
+    for place in photographs:
+        if place not in kept:
+            write_bytes(place, Path(__file__).with_name(place.name).read_bytes())
+    for place, row in zip(digits, firsts, strict=True):
         if place not in kept:
             framed = np.pad(table.images[row], ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)))
             images.write_image(place, framed)

@@ -17,7 +17,7 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def test_examples_are_a_portrait_of_celebas_size_and_ten_different_digits(
+def test_examples_are_a_photograph_a_portrait_of_celebas_size_and_ten_digits(
     cli: Cli, tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "pictures"
@@ -26,9 +26,10 @@ def test_examples_are_a_portrait_of_celebas_size_and_ten_different_digits(
     paths = [Path(line) for line in result.stdout.splitlines()]
     assert sorted(paths) == sorted(out.iterdir())
     sizes = {path.name: size_of(path) for path in paths}
+    assert sizes.pop("photograph.jpg") == (512, 512)
     assert sizes.pop("portrait.jpg") == (178, 218)
     assert sizes == {f"digit-{k}.png": (28, 28) for k in range(10)}
-    assert len({path.read_bytes() for path in paths}) == 11
+    assert len({path.read_bytes() for path in paths}) == 12
 
 
 def test_the_digits_have_the_margin_of_mnist(cli: Cli, tmp_path: Path) -> None:
