@@ -143,7 +143,7 @@ def edit_photograph(
         source: A path, or the bytes of a file.
         model: A model of attributes, or the file, run folder or bundled name of one.
         options: Which faces are changed; the result has the photograph's size whatever they say.
-        changes: Attribute names and values of ŷ.
+        changes: Attribute names and values, in the model's unit of intensity.
 
     Raises:
         ImageError: If the file cannot be read or shows no such face.

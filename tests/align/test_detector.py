@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mddae_cli.align import mtcnn, template
 from mddae_cli.align.detector import face_at, find_faces, look
@@ -82,6 +82,28 @@ def test_larger_faces_come_first(astronaut: np.ndarray) -> None:
     distances = [face.eye_distance for face in find_faces(canvas)]
     assert len(distances) == 2
     assert distances[0] > 1.5 * distances[1]
+
+
+def test_twenty_faces_are_all_found(astronaut: np.ndarray) -> None:
+    head = Image.fromarray(astronaut[20:220, 130:330])
+    canvas = Image.new("RGB", (1000, 800), (120, 140, 130))
+    for i in range(20):
+        side = 110 + 10 * (i % 5)
+        canvas.paste(head.resize((side, side)), (20 + i % 5 * 195, 20 + i // 5 * 195))
+    assert len(find_faces(np.asarray(canvas))) == 20
+
+
+def test_a_drawing_half_a_face_and_a_face_of_12_pixels_are_none(astronaut: np.ndarray) -> None:
+    drawing = Image.new("RGB", (400, 400), "white")
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((80, 60, 320, 340), outline="black", width=4)
+    for left in (140, 230):
+        pen.ellipse((left, 150, left + 30, 180), fill="black")
+    pen.arc((150, 200, 250, 290), 20, 160, fill="black", width=4)
+    assert find_faces(np.asarray(drawing)) == []
+    assert find_faces(np.ascontiguousarray(astronaut[:400, 226:])) == []
+    small = Image.fromarray(astronaut).resize((70, 70), Image.Resampling.LANCZOS)
+    assert find_faces(np.asarray(small)) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (40, 40), (3000, 2)])

@@ -50,14 +50,15 @@ from mddae_cli.images import Pixels
 
 FRAME = (template.WIDTH, template.HEIGHT)
 CANVAS = (1200, 900)  # width and height of the pictures that faces are pasted into
+# In the unit of intensity for the figure, in raw ŷ for the judge.
 SHOWN = {
     "Eyeglasses": 2.0,
     "Smiling": -0.5,
-    "Bangs": 2.0,
+    "Bangs": 2.5,
     "Black_Hair": 2.0,
     "Bushy_Eyebrows": 2.0,
-    "Narrow_Eyes": 2.0,
-    "Male": 2.0,
+    "Narrow_Eyes": 3.0,
+    "Male": 1.0,
 }
 EDITS = {"Smiling": (1.5, 2.0), "Eyeglasses": (1.5, 2.0)}
 # None has a face that a person would find.
@@ -290,7 +291,7 @@ def main() -> None:
         judge = None
         if not given.no_judge:
             judge = load_or_train_judge(data.load_table("celeba", data_dir=given.data_dir))
-        model = editing.load(given.model)
+        model = editing.load(given.model, raw=True)
         print(json.dumps(measure_faces(given.data_dir, given.faces, model, judge), indent=2))
     if given.photograph:
         print(json.dumps(measure_photograph(given.photograph), indent=2))

@@ -117,7 +117,7 @@ def test_native_names_that_are_made_up_keep_the_suffix(cli: Cli, photo: Path, co
 
 
 def test_json_says_where_the_eyes_are(cli: Cli, photo: Path) -> None:
-    result = cli("edit", photo, "--set", "Smiling=1", "-o", "out.png", "--json")
+    result = cli("edit", photo, "--set", "Smiling=1", "--raw", "-o", "out.png", "--json")
     record = json.loads(result.stdout)
     (face,) = record["faces"]
     assert face["left_eye"] == pytest.approx([204, 101], abs=3)
