@@ -52,7 +52,9 @@ def make_options(align: str, face: str, size: Size | None) -> AlignOptions:
     """
     number = _face(face)
     if number is None and size is Size.MODEL:
-        raise UsageError("--face all changes one picture in several places: add --size native.")
+        raise UsageError(
+            "--face all changes one picture in several places: leave out --size model."
+        )
     kind, colon, rest = align.strip().lower().partition(":")
     if kind == "eyes" and colon:
         if number != 1:

@@ -114,7 +114,7 @@ def choose_faces(image: Pixels, options: AlignOptions) -> list[Face]:
     if options.face is None:
         return found
     if options.face > len(found):
-        raise ImageError(f"shows {len(found)} faces, and --face {options.face} is asked for.")
+        raise ImageError(f"--face {options.face} is not there: {len(found)} found.")
     return [found[options.face - 1]]
 
 

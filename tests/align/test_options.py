@@ -30,7 +30,7 @@ def test_what_is_said_becomes_options() -> None:
         ("eyes:1,2,9,2", "all", None, "leave out --face"),
         ("auto", "0", None, "none of largest, all"),
         ("auto", "biggest", None, "none of largest, all"),
-        ("auto", "all", Size.MODEL, "add --size native"),
+        ("auto", "all", Size.MODEL, "leave out --size model"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

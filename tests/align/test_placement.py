@@ -129,7 +129,7 @@ def test_faces_are_chosen_by_size(faces_header: Header, astronaut: np.ndarray) -
     (alone,) = place(picture, faces_header, AlignOptions(face=2))
     np.testing.assert_array_equal(alone.crop, second.crop)
     assert largest.to_picture.scale > 1.5 * second.to_picture.scale
-    with pytest.raises(ImageError, match="shows 2 faces, and --face 3"):
+    with pytest.raises(ImageError, match="--face 3 is not there: 2 found"):
         place(picture, faces_header, AlignOptions(face=3))
 
 

@@ -9,8 +9,8 @@
 pictures of scikit-image (scipy's would be downloaded), without a soft edge, and looks for the
 largest face in each. Its eyes are compared with where they are: by the detector's own word on the
 aligned original, carried along by the transform that pasted it. The judge says how often an edit
-is seen on the aligned originals, on the faces found again, and in the photographs with the edit
-in them, which are taken apart by the true transform.
+is seen on the aligned originals and on the faces found again, in the decoder's pictures and put back
+(brought to the model's side by the true transform).
 
 Axes: N faces, S the model's side, C channels.
 """
@@ -130,6 +130,11 @@ def found_again(pasted: Pasted, model: Model) -> Placement | None:
     return placement if eye_error(pasted, placement) < 0.5 else None
 
 
+def as_it_is(picture: Pixels, model: Model) -> Placement:
+    """Return where the model looks in a picture that is aligned already."""
+    return place(picture, model.header, AlignOptions(Align.NEVER))[0]
+
+
 def eye_error(pasted: Pasted, placement: Placement) -> float:
     """Return how far off the worse eye is, in shares of the distance between the eyes."""
     known = find_faces(pasted.original)
@@ -178,13 +183,19 @@ def seen(
     result: dict[str, Any] = {"faces": len(without), "found": len(again)}
     for value in EDITS[name]:
         changes = {name: value}
-        whole = np.stack([unwarped(pasted, where, model, changes) for pasted, where in again])
+        put_back = [
+            unwarped(picture, Similarity(1, 0), as_it_is(picture, model), model, changes)
+            for picture in (some[i].original for i in without)
+        ]
+        put_back_again = [
+            unwarped(pasted.picture, pasted.to_picture, where, model, changes)
+            for pasted, where in again
+        ]
         result[f"{value:g}"] = {
             "aligned": share(judge, edited(model, own[without], changes), column),
             "found_again": share(judge, edited(model, crops, changes), column),
-            "in_the_photograph": share(
-                judge, torch.from_numpy(whole).permute(0, 3, 1, 2) / 255, column
-            ),
+            "put_back_aligned": share(judge, to_tensor(put_back), column),
+            "put_back_found_again": share(judge, to_tensor(put_back_again), column),
         }
     return result
 
@@ -194,17 +205,26 @@ def edited(model: Model, crops: Pixels, changes: dict[str, float]) -> torch.Tens
     return model.decode(model.encode(crops).set(changes))
 
 
+def to_tensor(pictures: list[Pixels]) -> torch.Tensor:
+    """Return pictures uint8 (S, S, C) as float (N, C, S, S) in [0, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255
+
+
 def unwarped(
-    pasted: Pasted, placement: Placement, model: Model, changes: dict[str, float]
+    picture: Pixels,
+    truth: Similarity,
+    placement: Placement,
+    model: Model,
+    changes: dict[str, float],
 ) -> Pixels:
-    """Return the photograph with the edit in it, brought back by the true transform."""
+    """Return a picture with the edit in it, brought back by the true transform."""
     codes: Codes = model.encode(placement.crop[None])
     after, before = (photographs.to_floats(model.decode(c)) for c in (codes.set(changes), codes))
-    photograph = photographs.put_back(photograph_of(pasted.picture), [placement], after - before)
-    fine = max(1, math.ceil(pasted.to_picture.scale))
+    photograph = photographs.put_back(photograph_of(picture), [placement], after - before)
+    fine = max(1, math.ceil(truth.scale))
     back = cut(
         photograph.pixels,
-        pasted.to_picture.after(Similarity(1 / fine, 0)),
+        truth.after(Similarity(1 / fine, 0)),
         *(side * fine for side in FRAME),
     )
     return images.fit(back, model.header.preprocess)
