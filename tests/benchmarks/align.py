@@ -9,8 +9,8 @@
 pictures of scikit-image (scipy's would be downloaded), without a soft edge, and looks for the
 largest face in each. Its eyes are compared with where they are: by the detector's own word on the
 aligned original, carried along by the transform that pasted it. The judge says how often an edit
-is seen on the aligned originals and on the faces found again, in the decoder's pictures and put back
-(brought to the model's side by the true transform).
+is seen on the aligned originals and on the faces found again, in the decoder's pictures and put
+back (brought to the model's side by the true transform).
 
 Axes: N faces, S the model's side, C channels.
 """
