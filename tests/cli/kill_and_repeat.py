@@ -30,7 +30,8 @@ def start(folder: Path, out: Path) -> int:
     process = os.fork()
     if process:
         return process
-    words = ["edit", str(folder), "--set", "Smiling=1.5", "-o", str(out), "-q"]
+    change = ["--set", "Smiling=1.5", "--align", "never"]
+    words = ["edit", str(folder), *change, "-o", str(out), "-q"]
     with contextlib.suppress(SystemExit), Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         app([*words, "--batch-size", "16", "--device", "cpu"])

@@ -139,8 +139,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def edit(*words: object, **more: Any) -> Done:
-    """Run ``mddae edit`` as a process of its own."""
-    command = [sys.executable, "-m", "mddae_cli", "edit", *SET, *map(str, words)]
+    """Run ``mddae edit`` as a process of its own; there is no face in its pictures."""
+    plain = [*SET, "--align", "never"]
+    command = [sys.executable, "-m", "mddae_cli", "edit", *plain, *map(str, words)]
     return subprocess.run(command, capture_output=True, check=False, **more)
 
 
