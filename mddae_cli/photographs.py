@@ -15,7 +15,7 @@ import torch
 
 from mddae_cli import editing, images
 from mddae_cli.align.options import DEFAULTS, AlignOptions, Size
-from mddae_cli.align.paste import change_at
+from mddae_cli.align.paste import change_at, difference_of
 from mddae_cli.align.photograph import Photograph, read_photograph
 from mddae_cli.align.placement import Placement, place, require_faces
 from mddae_cli.config import TargetKind
@@ -51,7 +51,7 @@ class Prepared:
         if self.photograph is None:
             pixels: Pixels = np.rint(after[0] * 255).astype(np.uint8)
             return pixels if self.alpha is None else images.with_alpha(pixels, self.alpha)
-        return put_back(self.photograph, self.placements, after - before)
+        return put_back(self.photograph, self.placements, before, after)
 
 
 def crops_of(placements: Sequence[Placement]) -> Pixels:
@@ -60,20 +60,21 @@ def crops_of(placements: Sequence[Placement]) -> Pixels:
 
 
 def put_back(
-    photograph: Photograph, placements: Sequence[Placement], differences: Floats
+    photograph: Photograph, placements: Sequence[Placement], before: Floats, after: Floats
 ) -> Photograph:
     """Return a photograph with what changed in the model's pictures added where they lie.
 
     Args:
         photograph: Where the faces are from.
         placements: Where they lie in it, F.
-        differences: Edits less reconstructions, float32 (F, S, S, C), pictures being in [0, 1].
+        before: Reconstructions, float32 (F, S, S, C) in [0, 1].
+        after: Edits, the same.
     """
     height, width = photograph.pixels.shape[:2]
     return photograph.changed(
         [
-            change_at(difference, placement.to_picture, width, height)
-            for difference, placement in zip(differences, placements, strict=True)
+            change_at(difference_of(at.crop, plain, edit), at.to_picture, width, height)
+            for at, plain, edit in zip(placements, before, after, strict=True)
         ]
     )
 
@@ -157,4 +158,4 @@ def edit_photograph(
     photograph, placements = _read(source, loaded.header, options, READ_DEFAULTS, None)
     codes = loaded.encode(crops_of(placements))
     before, after = (to_floats(loaded.decode(c)) for c in (codes, codes.set(changes)))
-    return put_back(photograph, placements, after - before)
+    return put_back(photograph, placements, before, after)

@@ -15,6 +15,7 @@ from PIL import Image
 from mddae_cli import editing, images, photographs
 from mddae_cli.align import template
 from mddae_cli.align.options import DEFAULTS, Align, AlignOptions, Size
+from mddae_cli.align.paste import difference_of
 from mddae_cli.align.photograph import Photograph
 from mddae_cli.align.similarity import Similarity
 from mddae_cli.align.warp import corners, cut
@@ -72,12 +73,13 @@ def test_a_value_that_the_face_has_already_changes_nothing(
         np.testing.assert_array_equal(result.pixels, astronaut)
 
 
-def test_what_is_added_is_the_difference_of_edit_and_reconstruction(
+def test_what_is_added_lies_where_the_model_saw_it(
     faces: Model, photo: bytes, astronaut: np.ndarray
 ) -> None:
     placed = photographs.place(astronaut, faces.header, EYES)[0]
     codes = faces.encode(placed.crop[None])
-    wanted = (faces.decode(codes.set(CHANGE)) - faces.decode(codes))[0].permute(1, 2, 0).numpy()
+    before, after = (photographs.to_floats(faces.decode(c))[0] for c in (codes, codes.set(CHANGE)))
+    wanted = difference_of(placed.crop, before, after)
     result = photographs.edit_photograph(photo, faces, EYES, **CHANGE)
     added = result.pixels.astype(np.float32) - astronaut
     middle = placed.to_picture.apply(np.array([[32.5, 45.5], [20.5, 30.5], [44.5, 30.5]]))

@@ -1,8 +1,9 @@
 """An edit put back where the face was: its difference, resampled smoothly, at full size.
 
 What is added is the difference between the edited picture and the plain reconstruction, so that
-everything the model cannot draw stays. Towards the border of the model's square it fades to
-nothing.
+everything the model cannot draw stays. Where the edit is strong, the photograph's own mouth or
+eyes would show through it: there what the reconstruction misses at the model's side is taken out
+too, and only finer detail stays. Towards the border of the model's square all fades to nothing.
 
 Axes: S the model's side, C its channels, H, W the picture's own, h, w of the part that changes.
 """
@@ -18,6 +19,7 @@ from PIL import Image
 
 from mddae_cli.align.similarity import Similarity
 from mddae_cli.align.warp import corners
+from mddae_cli.images import Pixels
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,6 +27,39 @@ Floats = npt.NDArray[np.float32]
 FEATHER = 1 / 6
 # Enlarging beyond this many pixels for one of the model's adds nothing to see: bilinear from there.
 _MOST_ENLARGED = 8
+
+
+# A change of this much of the whole range, averaged around a pixel, is a strong one.
+_STRONG = 0.25
+_AROUND = 2  # pixels to each side
+
+
+def difference_of(crop: Pixels, before: Floats, after: Floats) -> Floats:
+    """Return what an edit adds to a picture at the model's side.
+
+    Args:
+        crop: The picture, uint8 (S, S, C).
+        before: Its reconstruction, float32 (S, S, C) in [0, 1].
+        after: The edit, the same.
+
+    Returns:
+        float32 (S, S, C): where little changes the edit less the reconstruction, where much does
+        the edit less the picture, smoothly between; all 0 where the edit changes nothing.
+    """
+    change = after - before
+    share = np.clip(_mean_around(np.abs(change).mean(axis=2)) / _STRONG, 0, 1)
+    smooth = share * share * (3 - 2 * share)  # (S, S)
+    missed = before - crop.astype(np.float32) / 255
+    whole: Floats = change + smooth[:, :, None] * missed
+    return whole
+
+
+def _mean_around(plane: Floats) -> Floats:
+    """Return the mean of each pixel (S, S) and those around it."""
+    padded = np.pad(plane, _AROUND, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * _AROUND + 1,) * 2)
+    mean: Floats = windows.mean(axis=(2, 3), dtype=np.float32)
+    return mean
 
 
 class Change(NamedTuple):
@@ -49,7 +84,7 @@ def change_at(difference: Floats, to_picture: Similarity, width: int, height: in
     """Return a difference at the model's side as a change of the picture.
 
     Args:
-        difference: Edit less reconstruction, float32 (S, S, C), pictures being in [0, 1].
+        difference: What is added, float32 (S, S, C), pictures being in [0, 1].
         to_picture: From the model's square, in its pixels, to the picture.
         width: W of the picture.
         height: H of the picture.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mddae_cli.align.paste import FEATHER, change_at
+from mddae_cli.align.paste import FEATHER, change_at, difference_of
 from mddae_cli.align.similarity import Similarity
 
 SIDE = 64
@@ -73,3 +73,30 @@ def test_small_faces_average_the_difference() -> None:
     noise = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 1)).astype(np.float32)
     change = change_at(noise, turned(0, 1 / 8, 0), 8, 8)
     assert np.abs(change.values[2:6, 2:6]).max() < 255 * 4 / 8
+
+
+def test_a_weak_edit_is_the_difference_alone_and_a_strong_one_the_edit_itself() -> None:
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    before = np.full((64, 64, 3), 0.2, np.float32)
+    after = before.copy()
+    after[:10] += 0.01
+    after[40:] += 0.6
+    added = difference_of(crop, before, after)
+    np.testing.assert_allclose(added[:6], 0.01, atol=0.01)
+    shown = crop / 255 + added
+    np.testing.assert_allclose(shown[50:], 0.8, atol=1e-5)
+
+
+def test_an_edit_that_changes_nothing_adds_nothing() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    same = np.full((32, 32, 1), 0.7, np.float32)
+    assert not difference_of(crop, same, same).any()
+
+
+def test_between_weak_and_strong_there_is_no_step() -> None:
+    crop = np.zeros((64, 64, 1), np.uint8)
+    before = np.full((64, 64, 1), 0.5, np.float32)
+    after = before + np.linspace(0, 0.4, 64, dtype=np.float32)[None, :, None]
+    added = difference_of(crop, before, after)[32, :, 0]
+    assert np.abs(np.diff(added)).max() < 0.04

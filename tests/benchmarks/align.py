@@ -220,7 +220,7 @@ def unwarped(
     """Return a picture with the edit in it, brought back by the true transform."""
     codes: Codes = model.encode(placement.crop[None])
     after, before = (photographs.to_floats(model.decode(c)) for c in (codes.set(changes), codes))
-    photograph = photographs.put_back(photograph_of(picture), [placement], after - before)
+    photograph = photographs.put_back(photograph_of(picture), [placement], before, after)
     fine = max(1, math.ceil(truth.scale))
     back = cut(
         photograph.pixels,
