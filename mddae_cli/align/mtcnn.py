@@ -32,7 +32,7 @@ from mddae_cli.images import Pixels
 Boxes = npt.NDArray[np.float64]
 
 MISSING = (
-    "faces are found by the package mtcnn, which is not installed: pip install 'mddae[align]',\n"
+    "faces are found by the package mtcnn, which is not installed: pip install 'mddae[align]', "
     "or say where the eyes are, --align eyes:x1,y1,x2,y2, or leave pictures as they are, "
     "--align never."
 )

