@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from mddae_cli import editing, images, photographs
@@ -21,7 +22,7 @@ from mddae_cli.align.similarity import Similarity
 from mddae_cli.align.warp import corners, cut
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError, UsageError
-from mddae_cli.pipeline import Edited, Failed, Skipped, Source, edit_photographs
+from mddae_cli.pipeline import Edited, Failed, Skipped, Source, edit_photographs, flow
 
 EYES = AlignOptions(Align.ALWAYS, (204.0, 101.0, 248.0, 103.0))
 CHANGE = {"Smiling": -1.0}
@@ -266,3 +267,16 @@ def test_few_photographs_are_held_at_a_time(
     assert len(read) < 12
     assert len(list(results)) == 29
     assert len(written) == 30
+
+
+def test_all_cores_are_given_batches_of_the_threads_that_torch_has(
+    faces: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 4)
+    assert flow.model_threads(faces) == 2
+    monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 16)
+    assert flow.model_threads(faces) == 1
+    monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 1)
+    on_gpu = dataclasses.replace(faces, device=torch.device("cuda"))
+    assert flow.model_threads(on_gpu) == 1

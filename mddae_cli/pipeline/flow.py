@@ -141,6 +141,16 @@ class _Changed(NamedTuple):
     elapsed_s: float
 
 
+def model_threads(model: Model) -> int:
+    """Return how many batches go through a model at once: all cores, torch's threads each.
+
+    Several batches of one thread each lose less by waiting than one batch of several threads.
+    """
+    if model.device.type != "cpu":
+        return 1
+    return max(1, (os.cpu_count() or 1) // torch.get_num_threads())
+
+
 def edit_sources(
     model: Model,
     jobs: Sequence[Job],

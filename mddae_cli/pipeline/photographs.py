@@ -37,6 +37,7 @@ from mddae_cli.pipeline.flow import (
     Job,
     Result,
     leave_out_done,
+    model_threads,
 )
 from mddae_cli.pipeline.sources import STDIN
 
@@ -104,11 +105,21 @@ def _edited(
     write: Callable[[Path | None, Written], None],
 ) -> Iterator[Edited | Failed]:
     waiting: deque[tuple[int, Waiting]] = deque()
-    with ThreadPoolExecutor(WRITERS) as writers:
+    running: deque[Future[list[tuple[int, Waiting]]]] = deque()
+    at_once = model_threads(model)
+    with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(at_once) as thinkers:
+
+        def think(batch: Sequence[_Read]) -> list[tuple[int, Waiting]]:
+            return list(_changed(model, change, batch, writers, write))
+
         for batch in _batches(ready, batch_size):
-            waiting += _changed(model, change, batch, writers, write)
+            running.append(thinkers.submit(think, batch))
+            if len(running) == at_once:
+                waiting += running.popleft().result()
             while len(waiting) > 2 * batch_size or sum(p for p, _ in waiting) > _MOST_PIXELS:
                 yield waiting.popleft()[1]()
+        for rest in running:
+            waiting += rest.result()
         while waiting:
             yield waiting.popleft()[1]()
 

@@ -27,6 +27,7 @@ class Grey:
     def __init__(self, where: Path) -> None:
         self.header = read_header(where)
         self.names = self.header.names
+        self.device = torch.device("cpu")
         self.decoded: list[dict[str, float]] = []
 
     def encode(self, pixels: np.ndarray) -> editing.Codes:
