@@ -22,7 +22,7 @@ from mddae_cli.errors import DatasetError
 from mddae_cli.header import Calibration
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed
+from mddae_cli.runtime import some_rows
 
 Curve = npt.NDArray[np.float64]
 # Raw values whose effect is measured; strengths between them are interpolated.
@@ -75,7 +75,7 @@ def calibrate(
     zero, one = [], []
     for k, name in enumerate(model.names):
         has = labels[:, k] > 0
-        chosen = _some(np.flatnonzero(~has), max_images, seed, name)
+        chosen = some_rows(np.flatnonzero(~has), max_images, seed, f"calibration/{name}")
         ends = 0.0, 1.0
         if has.any() and len(chosen):
             curve = _curve(model, images[chosen], k, RAW_VALUES)
@@ -85,14 +85,6 @@ def calibrate(
         reporter.advanced(1, {"attribute": name})
     reporter.finished()
     return Calibration(tuple(zero), tuple(one))
-
-
-def _some(rows: npt.NDArray[np.int64], count: int, seed: int, name: str) -> npt.NDArray[np.int64]:
-    """Return ``rows``, or ``count`` of them by chance, in order."""
-    if len(rows) <= count:
-        return rows
-    rng = np.random.default_rng(derive_seed(seed, f"calibration/{name}"))
-    return np.sort(rng.choice(rows, count, replace=False))
 
 
 @torch.inference_mode()

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from mddae_cli.config import Precision
@@ -75,6 +77,17 @@ def derive_seed(seed: int, purpose: str, step: int = 0) -> int:
     """Return a 63-bit seed for one purpose and step, so that no two share a stream."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def some_rows(
+    rows: npt.NDArray[np.int64], count: int | None, seed: int, purpose: str
+) -> npt.NDArray[np.int64]:
+    """Return ``rows``, or ``count`` of them by chance, in order; all where ``count`` is None."""
+    if count is None or len(rows) <= count:
+        return rows
+    rng = np.random.default_rng(derive_seed(seed, purpose))
+    chosen: npt.NDArray[np.int64] = np.sort(rng.choice(rows, count, replace=False))
+    return chosen
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:

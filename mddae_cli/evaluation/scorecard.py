@@ -40,12 +40,12 @@ from mddae_cli.evaluation.style import StyleScores, style_of, style_scores
 from mddae_cli.evaluation.subject import JUDGED, Measure, Subject
 from mddae_cli.evaluation.svm import SvmScores
 from mddae_cli.evaluation.swaps import SwapScores, swap_all, swap_scores
-from mddae_cli.evaluation.sweeps import View, some_rows
+from mddae_cli.evaluation.sweeps import View
 from mddae_cli.evaluation.trust import JUDGE_FLOOR, Trust
 from mddae_cli.header import Header
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed
+from mddae_cli.runtime import derive_seed, some_rows
 
 # Raised whenever the figures that the cache keeps would be others.
 FIGURES_VERSION = 1

@@ -18,9 +18,10 @@ from mddae_cli.editing import Codes, Model
 from mddae_cli.evaluation.codes import codes_of
 from mddae_cli.evaluation.edit_success import check_judge
 from mddae_cli.evaluation.judge import Judge
-from mddae_cli.evaluation.sweeps import Seen, View, look, some_rows
+from mddae_cli.evaluation.sweeps import Seen, View, look
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
+from mddae_cli.runtime import some_rows
 
 
 @dataclass(frozen=True)

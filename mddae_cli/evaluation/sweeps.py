@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mddae_cli.data.table import Indexes
 from mddae_cli.editing import Codes, Model
 from mddae_cli.evaluation.codes import take
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter
-from mddae_cli.runtime import derive_seed
+from mddae_cli.runtime import some_rows
 
 View = Callable[[Tensor], Tensor]
 Seen = dict[str, Tensor]
@@ -138,11 +137,3 @@ def with_label(label: Pixels, wanted: int, max_images: int | None, seed: int, na
     """
     purpose = f"edits/{name}" if wanted == 0 else f"removals/{name}"
     return torch.from_numpy(some_rows(np.flatnonzero(label == wanted), max_images, seed, purpose))
-
-
-def some_rows(rows: Indexes, max_images: int | None, seed: int, purpose: str) -> Indexes:
-    """Return ``rows``, or ``max_images`` of them by chance, in order."""
-    if max_images is None or len(rows) <= max_images:
-        return rows
-    rng = np.random.default_rng(derive_seed(seed, purpose))
-    return np.sort(rng.choice(rows, max_images, replace=False))
