@@ -175,6 +175,7 @@ class TrainConfig:
     inject: Inject = Inject.ALL
     upsample: Upsample = Upsample.RESIZE
     z_norm: ZNorm = ZNorm.RESIDUAL
+    flow_layers: int = 8
     encoder: Encoder = Encoder.SEPARATE
     dropout: float = 0.3
 
@@ -193,6 +194,7 @@ class TrainConfig:
     cycle_keep: float = 3.0
     cycle_z: float = 0.0
     cycle_share: float = 0.33
+    flow_pull: float = 0.3
 
     # Optimiser
     epochs: int = 20
@@ -239,6 +241,8 @@ def _check(config: TrainConfig) -> None:
         "cycle",
         "cycle_keep",
         "cycle_z",
+        "flow_layers",
+        "flow_pull",
         "y_epochs",
         "weight_decay",
         "warmup",
@@ -311,11 +315,12 @@ def _option_types() -> dict[str, Any]:
 # What each data set changes in the recipe. Reasons stand in docs/recipe.md.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 20},
-    "mnist": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 10},
+    "mnist": {"epochs": 40, "image_size": 28, "latent_dim": 12, "shift": 2, "y_epochs": 10},
     "celeba": {
         "epochs": 40,
         "image_size": 64,
         "latent_dim": 256,
+        "flow_layers": 0,
         "batch_size": 64,
         "flip": True,
         "alpha": 1.0,
@@ -328,6 +333,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
     "folder": {
         "image_size": 64,
         "latent_dim": 128,
+        "flow_layers": 0,
         "batch_size": 64,
         "alpha": 1.0,
         "cycle": 0.02,
@@ -341,6 +347,7 @@ _PLAIN: dict[str, Any] = {
     "cycle": 0.0,
     "reg_memory": 0,
     "z_norm": ZNorm.BATCH,
+    "flow_layers": 0,
     "gamma": 1.0,
 }
 _DISAE = _PLAIN | {"model": ModelKind.DISAE, "targets": Targets.DISCRETE, "alpha": 0.0}

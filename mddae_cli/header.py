@@ -48,6 +48,7 @@ class ModelSpec:
     z_norm: ZNorm
     encoder: Encoder
     dropout: float
+    flow_layers: int = 0
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,7 @@ def _build(raw: dict[str, Any]) -> Header:
         dropout=float(m["dropout"]),
         **{k: _size(m, k) for k in ("image_size", "channels", "latent_dim", "width", "depth")},
         num_targets=int(m["num_targets"]),
+        flow_layers=_flow_layers(m),
     )
     low, high = p["value_range"]
     preprocess = Preprocess(
@@ -249,6 +251,14 @@ def _working_ranges(raw: Any, names: tuple[str, ...]) -> dict[str, dict[str, flo
         for name in names
         if name in raw
     }
+
+
+def _flow_layers(values: dict[str, Any]) -> int:
+    """Return the number of layers; older files have no flow."""
+    layers = values.get("flow_layers", 0)
+    if not isinstance(layers, int) or isinstance(layers, bool) or not 0 <= layers <= 64:
+        raise ValueError(f"flow_layers is {layers!r}")
+    return layers
 
 
 def _size(values: dict[str, Any], key: str) -> int:

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, Upsample, ZNorm
+from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, Upsample
 from mddae_cli.header import ModelSpec
+from mddae_cli.latent import CouplingFlow, LatentNorm
 
 _SLOPE = 0.2
 
@@ -52,6 +53,7 @@ class AutoEncoder(nn.Module):
         self.encoder = SharedEncoder(spec) if shared else SeparateEncoder(spec)
         self.decoder = CdnetDecoder(spec) if spec.arch is Arch.CDNET else ConvDecoder(spec)
         self.z_norm = LatentNorm(spec)
+        self.flow = CouplingFlow(spec)
 
     def encode(self, x: Tensor) -> Codes:
         """Return activation and latent of a batch.
@@ -62,11 +64,34 @@ class AutoEncoder(nn.Module):
         Returns:
             ``logits`` (N, K) and ``z`` (N, D).
         """
+        logits, features = self.analyse(x)
+        with torch.autocast(x.device.type, enabled=False):
+            y_hat = self.decoder_target(self.soft_target(logits))
+            return Codes(logits, self.flow(features, y_hat).z)
+
+    def analyse(self, x: Tensor) -> Codes:
+        """Return activation and what the decoder itself is given: z before the flow.
+
+        The two are the same where the model has no flow.
+
+        Args:
+            x: Images, shape (N, C, H, W), floating point, in the model's own range.
+
+        Returns:
+            ``logits`` (N, K) and the latent's features (N, D).
+        """
         codes: Codes = self.encoder(x)
         with torch.autocast(x.device.type, enabled=False):
             logits = codes.logits.float()
             y_hat = self.soft_target(logits).detach()
             return Codes(logits, self.z_norm(codes.z.float(), y_hat))
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Return the activation a (N, K) alone; a separate encoder has it at half the cost."""
+        if isinstance(self.encoder, SharedEncoder):
+            return self.encode(x).logits
+        logits: Tensor = self.encoder.to_logits(x)
+        return logits.float()
 
     @property
     def target_tower(self) -> nn.Module:
@@ -122,7 +147,13 @@ class AutoEncoder(nn.Module):
         Returns:
             ``x_hat``, shape (N, C, H, W), in the model's own range.
         """
-        x_hat: Tensor = self.decoder(y_hat, z)
+        with torch.autocast(z.device.type, enabled=False):
+            features = self.flow.inverse(z.float(), y_hat.float())
+        return self.synthesise(y_hat, features)
+
+    def synthesise(self, y_hat: Tensor, features: Tensor) -> Tensor:
+        """Return the images (N, C, H, W) of a soft target (N, K) and z before the flow (N, D)."""
+        x_hat: Tensor = self.decoder(y_hat, features)
         return x_hat
 
     def forward(self, x: Tensor) -> Output:
@@ -130,66 +161,6 @@ class AutoEncoder(nn.Module):
         logits, z = self.encode(x)
         y_hat = self.soft_target(logits)
         return Output(logits, y_hat, z, self.decode(self.decoder_target(y_hat), z))
-
-
-class LatentNorm(nn.Module):
-    r"""What happens to z between encoder and decoder, by :class:`~mddae_cli.config.ZNorm`.
-
-    ``batch`` standardises each coordinate, so that a decorrelation loss cannot be lowered by
-    shrinking z. ``residual`` first takes away what a linear regression on ŷ explains,
-
-    .. math:: z - \Sigma_{zy} \Sigma_{yy}^{-1} (\hat y - \bar y),
-
-    with moments averaged over past batches. The result has no covariance with ŷ; together
-    with ŷ, which the decoder has, it holds as much as before.
-
-    References:
-        Belrose et al. (2023), LEACE, arXiv 2306.03819, for erasure by least squares.
-    """
-
-    mean_y: Tensor
-    mean_z: Tensor
-    covariance_yy: Tensor
-    covariance_yz: Tensor
-    seen: Tensor
-
-    def __init__(self, spec: ModelSpec, *, decay: float = 0.98, ridge: float = 1e-3) -> None:
-        super().__init__()
-        self.decay, self.ridge = decay, ridge
-        self.residual = spec.z_norm is ZNorm.RESIDUAL
-        plain = spec.z_norm is ZNorm.NONE
-        self.standardise = nn.Identity() if plain else nn.BatchNorm1d(spec.latent_dim, affine=False)
-        if self.residual:
-            k, d = spec.num_targets, spec.latent_dim
-            self.register_buffer("mean_y", torch.zeros(k))
-            self.register_buffer("mean_z", torch.zeros(d))
-            self.register_buffer("covariance_yy", torch.eye(k))
-            self.register_buffer("covariance_yz", torch.zeros(k, d))
-            self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, z: Tensor, y_hat: Tensor) -> Tensor:
-        """Return the latent that the decoder gets, (N, D), from z (N, D) and ŷ (N, K)."""
-        if self.residual:
-            if self.training:
-                self._update(z.detach(), y_hat)
-            level = self.ridge * self.covariance_yy.diagonal().mean()
-            eye = torch.eye(y_hat.shape[1], dtype=y_hat.dtype, device=y_hat.device)
-            slopes = torch.linalg.solve(self.covariance_yy + level * eye, self.covariance_yz)
-            z = z - (y_hat - self.mean_y) @ slopes  # (N, K) @ (K, D)
-        standard: Tensor = self.standardise(z)
-        return standard
-
-    @torch.no_grad()
-    def _update(self, z: Tensor, y_hat: Tensor) -> None:
-        """Take a batch into the averages; the first batches count in full."""
-        seen = int(self.seen)
-        share = 1 - min(self.decay, seen / (seen + 1))
-        self.mean_y.lerp_(y_hat.mean(dim=0), share)
-        self.mean_z.lerp_(z.mean(dim=0), share)
-        centered = y_hat - self.mean_y
-        self.covariance_yy.lerp_(centered.T @ centered / len(z), share)
-        self.covariance_yz.lerp_(centered.T @ (z - self.mean_z) / len(z), share)
-        self.seen += 1
 
 
 def default_depth(image_size: int) -> int:

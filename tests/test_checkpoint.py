@@ -222,8 +222,19 @@ def test_a_header_that_says_nothing_of_upsampling_means_transposed_convolutions(
     tiny_header: Header,
 ) -> None:
     raw = json.loads(tiny_header.to_json())
-    del raw["model"]["upsample"]
-    assert parse_header(json.dumps(raw), "a file").model.upsample is Upsample.TRANSPOSED
+    del raw["model"]["upsample"], raw["model"]["flow_layers"]
+    model = parse_header(json.dumps(raw), "a file").model
+    assert (model.upsample, model.flow_layers) == (Upsample.TRANSPOSED, 0)
+
+
+@pytest.mark.parametrize("layers", [-1, 65, 1.5, "8", None, True])
+def test_a_flow_without_a_sensible_number_of_layers_is_refused(
+    tiny_header: Header, layers: object
+) -> None:
+    raw = json.loads(tiny_header.to_json())
+    raw["model"]["flow_layers"] = layers
+    with pytest.raises(ModelError, match="flow_layers is"):
+        parse_header(json.dumps(raw), "a file")
 
 
 def test_replacing_the_header_keeps_the_bytes_of_the_weights(

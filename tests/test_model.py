@@ -19,7 +19,7 @@ from mddae_cli.config import (
     ZNorm,
 )
 from mddae_cli.header import Header, ModelSpec
-from mddae_cli.model import AutoEncoder, LatentNorm, ResizeConv, default_depth
+from mddae_cli.model import AutoEncoder, ResizeConv, default_depth
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_cdnet_has_the_promised_shapes(spec, encoder, inject, side, channels):
     with torch.device("meta"):  # at 64 px it has hundreds of millions of weights
         net = AutoEncoder(given)
         logits, z = net.encoder(torch.empty(2, channels, side, side))
-        x_hat = net.decode(logits, z)
+        x_hat = net.synthesise(logits, z)
     assert x_hat.shape == (2, channels, side, side)
     assert (logits.shape, z.shape) == ((2, 10), (2, 4))
 
@@ -190,55 +190,25 @@ def test_pictures_stay_in_the_range_of_their_channels(spec, channels, low):
     assert float(x_hat.detach().min()) < low + 0.2
 
 
-def linear_latent(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return z (N, 4) that follows ŷ (N, 10) along a line, with noise, and ŷ."""
-    rng = torch.Generator().manual_seed(2)
-    y_hat = torch.rand(n, 10, generator=rng)
-    noise = torch.randn(n, 4, generator=rng)
-    return 3 * y_hat @ torch.randn(10, 4, generator=rng) + 0.5 * noise + 7, y_hat
+@pytest.mark.parametrize("encoder", list(Encoder))
+def test_the_activation_is_had_alone(spec, encoder):
+    net = build(spec(encoder=encoder, flow_layers=2)).eval()
+    x = pictures(net.spec, 5)
+    torch.testing.assert_close(net.activation(x), net.encode(x).logits)
 
 
-def correlations(y_hat: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    return torch.corrcoef(torch.cat([y_hat, z], dim=1).T)[:10, 10:].abs()
-
-
-@pytest.mark.parametrize("z_norm", [ZNorm.BATCH, ZNorm.RESIDUAL])
-def test_a_normalised_latent_has_mean_zero_and_variance_one_over_the_batch(spec, z_norm):
-    z, y_hat = linear_latent(64)
-    out = LatentNorm(spec(z_norm=z_norm)).train()(z, y_hat)
-    torch.testing.assert_close(out.mean(0), torch.zeros(4), rtol=0, atol=1e-5)
-    torch.testing.assert_close(out.std(0, correction=0), torch.ones(4), rtol=1e-3, atol=0)
-
-
-def test_a_latent_without_normalisation_stays_as_it_is(spec):
-    z, y_hat = linear_latent(64)
-    assert torch.equal(LatentNorm(spec(z_norm=ZNorm.NONE))(z, y_hat), z)
-
-
-def test_a_residual_latent_has_lost_what_is_linear_in_the_target_and_nothing_else(spec):
-    z, y_hat = linear_latent(4000)
-    norm = LatentNorm(spec(z_norm=ZNorm.RESIDUAL)).train()
-    for rows in torch.arange(4000).split(40) * 4:
-        norm(z[rows], y_hat[rows])
-    out = norm.eval()(z, y_hat)
-    assert float(correlations(y_hat, z).max()) > 0.3
-    assert float(correlations(y_hat, out).max()) < 0.06
-    ones = torch.cat([y_hat, torch.ones(4000, 1)], dim=1)
-    rest = z - ones @ torch.linalg.lstsq(ones, z).solution
-    same = torch.corrcoef(torch.cat([out, rest], dim=1).T)[:4, 4:].diagonal()
-    assert float(same.min()) > 0.99
-
-
-def test_a_residual_latent_passes_gradients_and_keeps_its_averages_in_evaluation(spec):
-    z, y_hat = linear_latent(32)
-    z.requires_grad_()
-    norm = LatentNorm(spec(z_norm=ZNorm.RESIDUAL)).train()
-    (norm(z, y_hat) ** 3).sum().backward()
-    assert z.grad is not None
-    assert z.grad.isfinite().all()
-    before = {name: value.clone() for name, value in norm.state_dict().items()}
-    norm.eval()(z, y_hat)
-    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
+@pytest.mark.parametrize("targets", list(Targets))
+def test_a_flow_changes_the_latent_and_not_the_reconstruction(spec, targets):
+    net = build(spec(targets=targets, flow_layers=4)).eval()
+    x = pictures(net.spec, 5)
+    plain = net(x)
+    with torch.no_grad():
+        for weight in net.flow.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    moved = net(x)
+    assert float((moved.z - plain.z).detach().abs().mean()) > 0.01
+    torch.testing.assert_close(net.analyse(x).z, plain.z)
+    torch.testing.assert_close(moved.x_hat, plain.x_hat, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("arch", list(Arch))

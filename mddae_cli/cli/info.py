@@ -79,7 +79,7 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("trained on", f"{d['dataset']}, split {d['split']} (seed {d['split_seed']})"),
         ("preset", str(config.get("preset", "unknown"))),
         ("network", f"{net['kind']}, {net['arch']}, width {net['width']}, depth {net['depth']}"),
-        ("latent size", f"{net['latent_dim']}, normalisation {net['z_norm']}"),
+        ("latent size", f"{net['latent_dim']}, {_latent_of(net)}"),
         ("targets", f"{net['num_targets']} {net['target_kind']}, {net['targets']}"),
         ("names", ", ".join(d["names"])),
         ("pictures", f"{picture['image_size']} px, {picture['channels']} channels"),
@@ -90,6 +90,11 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
         ("written by", f"mddae {d['package_version']}, format {d['format_version']}"),
     ]
     return lines
+
+
+def _latent_of(net: dict[str, Any]) -> str:
+    layers = net["flow_layers"]
+    return f"normalisation {net['z_norm']}" + (f", flow of {layers} layers" if layers else "")
 
 
 def _list_models(as_json: bool, quiet: bool) -> None:

@@ -97,6 +97,15 @@ UpsampleOption = Annotated[
     _option("Model", "upsample", help="How the decoder doubles a side."),
 ]
 ZNormOption = Annotated[ZNorm | None, _option("Model", "z_norm", help="How z is normalised.")]
+FlowLayers = Annotated[
+    int | None,
+    _option(
+        "Model",
+        "flow_layers",
+        help="Layers of the flow that frees z of what is not linear in y_hat; 0 for none.",
+        default="8 for digits and mnist, 0 for celeba and folders",
+    ),
+]
 EncoderOption = Annotated[
     Encoder | None,
     _option("Model", "encoder", help="One network for y_hat and z, or one each."),
@@ -153,6 +162,10 @@ CycleKeep = Annotated[
     _option("Losses", "cycle_keep", help="Its part that keeps the other attributes."),
 ]
 CycleZ = Annotated[float | None, _option("Losses", "cycle_z", help="Its part that keeps z.")]
+FlowPull = Annotated[
+    float | None,
+    _option("Losses", "flow_pull", help="How little the flow may move a latent between targets."),
+]
 Epochs = Annotated[int | None, _option("Run", "epochs", help="Passes over the data.")]
 MaxTime = Annotated[
     str | None,

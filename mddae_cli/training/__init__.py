@@ -135,6 +135,7 @@ def make_header(config: TrainConfig, table: Table) -> Header:
             z_norm=config.z_norm,
             encoder=config.encoder,
             dropout=config.dropout,
+            flow_layers=config.flow_layers,
         )
         AutoEncoder(spec)
     except ValueError as exc:

@@ -30,6 +30,7 @@ class StepLosses(NamedTuple):
     dis: Tensor
     dec: Tensor
     cycle: Tensor
+    flow: Tensor
 
 
 @contextmanager
@@ -101,22 +102,28 @@ class Objective(nn.Module):
         """
         config = self.config
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            logits, z = net.encode(x)
+            logits, features = net.analyse(x)
             y_hat = net.soft_target(logits)
-            x_hat = net.decode(self._decoder_target(y_hat, y), z)
+            x_hat = net.synthesise(self._decoder_target(y_hat, y), features)
         rec = self.reconstruction(x, x_hat)
         zero = rec.new_zeros(())
         if config.model is ModelKind.AE:
-            return StepLosses(rec, rec, zero, zero, zero)
+            return StepLosses(rec, rec, zero, zero, zero, zero)
         dis = losses.discriminative(logits, y, self.kind)
-        dec = self.decorrelation(self._regulariser_target(y_hat), z)
+        dec = self.decorrelation(self._regulariser_target(y_hat), features)
         total = rec + config.beta * dis + self.gamma(progress) * dec
+        # The flow alone learns from this, and from nothing else.
+        known, found = net.decoder_target(y_hat.detach()), features.detach()
+        flowed = net.flow(found, known)
+        has_flow = bool(net.flow.layers)
+        flow = net.flow.loss(flowed, found, known, config.flow_pull) if has_flow else zero
+        total = total + flow
         cycle = zero
         if config.cycle:
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                cycle = self.cycle(net, y_hat.detach(), z, rng)
+                cycle = self.cycle(net, y_hat.detach(), flowed.z, rng)
             total = total + config.cycle * self.ramp(progress) * cycle
-        return StepLosses(total, rec, dis, dec, cycle)
+        return StepLosses(total, rec, dis, dec, cycle, flow)
 
     def learn_target(
         self, net: AutoEncoder, x: Tensor, y: Tensor, autocast: torch.dtype | None = None
@@ -126,7 +133,7 @@ class Objective(nn.Module):
             logits = net.target_tower(x)
         dis = losses.discriminative(logits.float(), y, self.kind)
         zero = dis.new_zeros(())
-        return StepLosses(dis, zero, dis, zero, zero)
+        return StepLosses(dis, zero, dis, zero, zero, zero)
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Return equation 7 for images (N, C, H, W) in the model's range."""
@@ -171,9 +178,10 @@ class Objective(nn.Module):
             changed, wanted, picked = _swap_classes(y_hat, rng)
         else:
             changed, wanted, picked = _change_attribute(y_hat, rng)
-        x_edit = net.decode(changed, z)
-        with frozen(net.encoder), frozen(net.z_norm):
-            logits, z_again = net.encode(x_edit)
+        with frozen(net.flow):
+            x_edit = net.decode(changed, z)
+        with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
+            logits, drift = self._encoded_again(net, x_edit, z)
         if self.kind is TargetKind.CLASSES:
             seen = F.cross_entropy(logits, wanted)
             kept = logits.new_zeros(())
@@ -182,8 +190,14 @@ class Objective(nn.Module):
             floor = -(torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted))
             seen = each[picked].mean()
             kept = (each - floor)[~picked].mean()
-        drift = (z_again - z).square().mean()
         return seen + self.config.cycle_keep * kept + self.config.cycle_z * drift
+
+    def _encoded_again(self, net: AutoEncoder, x_edit: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the activation (N, K) of edited pictures and how far z is from before."""
+        if not self.config.cycle_z:
+            return net.activation(x_edit), z.new_zeros(())
+        logits, z_again = net.encode(x_edit)
+        return logits, (z_again - z).square().mean()
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,7 +23,7 @@ def test_info_tells_data_names_size_losses_and_figures(cli: Cli, header_only: Wr
     lines = dict(line.split(":", 1) for line in result.stdout.splitlines())
     assert lines["names"].strip() == "cat, dog"
     assert lines["trained on"].strip() == "mnist, split random (seed 3)"
-    assert lines["latent size"].strip() == "4, normalisation residual"
+    assert lines["latent size"].strip() == "4, normalisation residual, flow of 8 layers"
     assert lines["losses"].strip() == "gamma 0.1  reg dcov"
     assert lines["figures"].strip() == "val_rmse 0.1  y_accuracy 0.99"
     assert lines["pictures"].strip() == "28 px, 1 channels"

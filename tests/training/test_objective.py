@@ -50,6 +50,29 @@ def test_total_is_the_weighted_sum_of_equation_1(tiny_header: Header) -> None:
     torch.testing.assert_close(losses.total, total)
 
 
+def with_flow(header: Header, **changes: Any) -> tuple[AutoEncoder, Any]:
+    return step(replace(header, model=replace(header.model, flow_layers=2)), **changes)
+
+
+def test_the_flow_learns_from_its_own_loss_alone(tiny_header: Header) -> None:
+    net, losses = with_flow(tiny_header, cycle=1.0)
+    (losses.rec + losses.dis + losses.dec + losses.cycle).backward(retain_graph=True)
+    assert all(p.grad is None for p in net.flow.parameters())
+    others = [p for name, p in net.named_parameters() if not name.startswith("flow.")]
+    before = [None if p.grad is None else p.grad.clone() for p in others]
+    losses.flow.backward()
+    assert all(p.grad is not None for p in net.flow.parameters())
+    for parameter, grad in zip(others, before, strict=True):
+        assert grad is None or torch.equal(parameter.grad, grad)
+
+
+def test_the_flow_is_part_of_the_total(tiny_header: Header) -> None:
+    _, losses = with_flow(tiny_header, beta=2.0, gamma=3.0, cycle=0.5)
+    total = losses.rec + 2.0 * losses.dis + 3.0 * losses.dec + 0.5 * losses.cycle + losses.flow
+    assert float(losses.flow.detach()) > 0
+    torch.testing.assert_close(losses.total, total)
+
+
 def test_gamma_rises_along_its_ramp(tiny_header: Header) -> None:
     objective = Objective(make_config("digits", gamma=4.0, gamma_ramp=0.2), tiny_header)
     assert [objective.gamma(p) for p in (0.0, 0.1, 0.2, 1.0)] == [0.0, 2.0, 4.0, 4.0]
