@@ -15,6 +15,7 @@ import skimage.data
 from PIL import Image
 from typer.testing import Result
 
+import mddae_cli
 from mddae_cli import editing, images
 from mddae_cli.align import mtcnn
 from mddae_cli.align.options import AlignOptions
@@ -192,3 +193,42 @@ def test_encode_aligns_as_edit_does(cli: Cli, photo: Path, coffee: Path) -> None
     assert heading[1:] == list(model.names)
     never = cli("encode", photo, "--soft-target-only", "--align", "never", "--device", "cpu")
     assert never.stdout != result.stdout
+
+
+def test_a_sweep_shows_the_aligned_face_and_what_becomes_of_it(
+    cli: Cli, photo: Path, coffee: Path
+) -> None:
+    words = ("--sweep", "Smiling=0,2", "--scale", "1", "--device", "cpu")
+    result = cli("edit", photo, coffee, *words, "-o", "out/{stem}.png")
+    assert (result.exit_code, result.stdout) == (1, "out/photo.png\n")
+    assert f"{coffee}: shows no face" in result.stderr
+    model = editing.load("celeba64", device="cpu")
+    (placed,) = place(images.read_image(photo), model.header, AlignOptions())
+    assert shows(images.read_image("out/photo.png"), placed.crop)
+    sheet = mddae_cli.sweep(photo, {"Smiling": [0]}, model, style=mddae_cli.Style(1))
+    assert shows(sheet.pixels, placed.crop)
+    cli("edit", photo, *words, "--align", "never", "-o", "never.png")
+    assert not shows(images.read_image("never.png"), placed.crop)
+
+
+def shows(sheet: np.ndarray, cell: np.ndarray) -> bool:
+    """Return whether a cell stands in a sheet, pixel by pixel."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[..., :3], cell.shape)
+    corners = np.argwhere((windows[:, :, 0, 0, 0] == cell[0, 0]).all(axis=2))
+    return any((windows[y, x, 0] == cell).all() for y, x in corners)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--face", "all"), "each picture gives one face"),
+        (("--size", "native"), "no size of a sheet"),
+        (("--align", "sometimes"), "none of auto, never, always"),
+    ],
+)
+def test_a_sheet_shows_one_face_at_the_model_s_size(
+    cli: Cli, photo: Path, more: tuple[str, ...], said: str
+) -> None:
+    result = cli("edit", photo, "--sweep", "Smiling=0,1", *more, "-o", "out.png")
+    assert result.exit_code == 2
+    assert said in result.stderr
