@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageChops
 from typer.testing import Result
 
 import mddae_cli
@@ -232,3 +232,27 @@ def test_a_sheet_shows_one_face_at_the_model_s_size(
     result = cli("edit", photo, "--sweep", "Smiling=0,1", *more, "-o", "out.png")
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_panorama_of_100_megapixels_is_edited_once_its_size_is_allowed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back afterwards
+    panorama, out = tmp_path / "panorama.tif", tmp_path / "out.tif"
+    canvas = Image.new("RGB", (20_000, 5_000), (150, 160, 170))
+    face = Image.fromarray(skimage.data.astronaut()[:300, 100:350])
+    canvas.paste(face.resize((2_000, 2_400)), (9_000, 1_500))
+    canvas.save(panorama)
+    words = ("edit", panorama, "--set", "Smiling=-1", "-o", out, "--device", "cpu")
+    refused = cli(*words)
+    assert (refused.exit_code, out.exists()) == (1, False)
+    assert "has 20000×5000 pixels, more than the limit of 89478485" in refused.stderr
+    assert cli(*words, "--max-pixels", 100_000_000).exit_code == 0
+    with Image.open(out) as edited:
+        moved = ImageChops.difference(edited, canvas)
+    left, top, right, bottom = moved.getbbox() or (0, 0, 0, 0)
+    assert 9_000 < left < right < 11_000
+    assert 1_500 < top < bottom < 3_900
+    assert np.asarray(moved.crop((9_600, 2_000, 10_200, 2_800))).max(axis=2).mean() > 5
