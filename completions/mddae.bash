@@ -23,7 +23,7 @@ _mddae_completion() {
     )
     if ((${#COMPREPLY[@]} == 0)); then
         [[ $kind == files ]] && compopt -o default
-    elif ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[=/] ]]; then
+    elif ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[=/:] ]]; then
         compopt -o nospace
     fi
 }

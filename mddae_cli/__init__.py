@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mddae_cli.align.framing import frame_faces
     from mddae_cli.align.options import Align, AlignOptions
     from mddae_cli.calibration import calibrate
     from mddae_cli.config import PRESETS, TrainConfig, make_config
@@ -63,6 +64,7 @@ __all__ = [
     "edit",
     "edit_image",
     "edit_photograph",
+    "frame_faces",
     "list_attributes",
     "load",
     "load_codes",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "align.framing": ("frame_faces",),
     "align.options": ("Align", "AlignOptions"),
     "calibration": ("calibrate",),
     "config": ("PRESETS", "TrainConfig", "make_config"),

@@ -26,7 +26,7 @@ PUBLIC = {
     ),
     *("read_header", "TrainConfig", "TrainResult", "PRESETS", "Codes", "Model", "Header"),
     *("Reporter", "MddaeError", "UsageError", "UnknownNameError", "DatasetError", "ModelError"),
-    *("Align", "AlignOptions", "edit_photograph"),
+    *("Align", "AlignOptions", "edit_photograph", "frame_faces"),
     *("ImageError", "DivergedError", "InterruptedRun", "__version__"),
     *("load_codes", "save_codes"),
     *("sweep", "class_sheet", "animate", "Animation", "Style", "combine"),

@@ -51,15 +51,19 @@ class Photograph:
 
         Outside their parts, and wherever a change rounds to nothing, no bit differs.
         """
-        own, srgb = np.array(self.image), np.array(self.pixels)
+        image, srgb = self.image.copy(), self.pixels.copy()
+        image.info.clear()  # what is kept of it has been read
         for change in changes:
-            part = (change.rows, change.columns)
+            rows, columns = change.rows, change.columns
             if not change.values.size:
                 continue
-            after = np.clip(np.rint(srgb[part] + change.values), 0, 255).astype(np.uint8)
-            own[part] = _in_own_colours(own[part], srgb[part], after, self.profile)
-            srgb[part] = after
-        return dataclasses.replace(self, image=Image.fromarray(own), pixels=srgb)
+            before = srgb[rows, columns]
+            after = np.clip(np.rint(before + change.values), 0, 255).astype(np.uint8)
+            box = (columns.start, rows.start, columns.stop, rows.stop)
+            own = _in_own_colours(np.asarray(image.crop(box)), before, after, self.profile)
+            image.paste(Image.fromarray(own), box)
+            srgb[rows, columns] = after
+        return dataclasses.replace(self, image=image, pixels=srgb)
 
     @property
     def alpha(self) -> Pixels | None:
@@ -127,7 +131,7 @@ def read_photograph(
         image, animated = images.load(data, max_pixels)
         own, profile = _own(image)
         plain = own.mode == "RGB" and profile is None
-        srgb = np.array(own) if plain else images.parts_of(own)[0]
+        srgb = np.asarray(own) if plain else images.parts_of(own)[0]
         return Photograph(own, srgb, _format(data), profile, _exif(image), animated)
 
 

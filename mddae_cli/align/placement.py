@@ -6,6 +6,7 @@ S is the model's side, C its channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,20 @@ def place(
     if not _is_searched(image, header, options):
         return [_fitted(image, header.preprocess, how)]
     return [_aligned(image, face, header.preprocess) for face in choose_faces(image, options)]
+
+
+def first_crop(
+    header: Header, options: AlignOptions, how: Fit = Fit.CROP
+) -> Callable[[Pixels], Pixels]:
+    """Return what brings a picture, uint8 (H, W, 3), to the first square that :func:`place` finds.
+
+    What is returned gives uint8 (S, S, C), and raises as :func:`place` does.
+    """
+
+    def crop(image: Pixels) -> Pixels:
+        return place(image, header, options, how)[0].crop
+
+    return crop
 
 
 def _is_searched(image: Pixels, header: Header, options: AlignOptions) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mddae_cli.align.options import AlignOptions, Size
+from mddae_cli.align.options import AlignOptions, Size, make_options
 from mddae_cli.cli import console
 from mddae_cli.errors import ImageError, UsageError
 from mddae_cli.formats import Fit
@@ -58,6 +58,18 @@ ShowFaces = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+
+
+def one_face(align: str, face: str) -> AlignOptions:
+    """Return what ``--align`` and ``--face`` say where each picture gives one face.
+
+    Raises:
+        UsageError: If one of them is malformed, or all faces are wanted.
+    """
+    options = make_options(align, face, None)
+    if options.face is None:
+        raise UsageError("--face all: each picture gives one face here: largest, 2, 3 and so on.")
+    return options
 
 
 def refuse_stretching(options: AlignOptions, fit: Fit) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mddae_cli.cli import console
+from mddae_cli.cli.align_options import AlignOption, FaceOption, one_face
 from mddae_cli.cli.options import (
     DataDir,
     Dataset,
@@ -19,7 +20,7 @@ from mddae_cli.cli.options import (
     Verbose,
     parse_values,
 )
-from mddae_cli.cli.tables import Labels, data_of, load_tables
+from mddae_cli.cli.tables import Labels, ask_labels, data_of, load_tables
 from mddae_cli.config import TargetKind
 from mddae_cli.errors import UsageError
 from mddae_cli.header import Header, read_header
@@ -55,6 +56,8 @@ def command(
     dataset: Dataset = None,
     data_dir: DataDir = None,
     labels: Labels = None,
+    align: AlignOption = "auto",
+    face: FaceOption = "largest",
     device: Device = None,
     threads: Threads = None,
     as_json: Json = False,
@@ -67,7 +70,8 @@ def command(
     if output is None and not model.exists():
         raise UsageError(f"{str(model)!r} comes with the package: add -o FILE for the new one.")
     asked = parse_values(values)
-    where = [data_of(header, dataset, data_dir, labels)]
+    place = data_of(header, dataset, data_dir, labels, one_face(align, face))
+    where = [ask_labels(header, place)]
     with console.reporting(quiet=quiet) as reporter:
         from mddae_cli import checkpoint, evaluation, runtime
 

@@ -23,11 +23,13 @@ from typing import Any
 
 from typer.models import ArgumentInfo, OptionInfo
 
+from mddae_cli.align.options import Align
 from mddae_cli.config import DATASET_DEFAULTS, PRESETS
 from mddae_cli.errors import MddaeError, fold_name
 from mddae_cli.header import DEFAULT_DIGITS, DEFAULT_FACES, MODEL_FILE, bundled_models, read_header
 
 LINE, REST = "MDDAE_COMPLETE_LINE", "MDDAE_COMPLETE_REST"
+_EYES = "eyes:"
 _MODEL_OPTIONS = ("--model", "-m")
 Candidate = tuple[str, str]
 
@@ -230,6 +232,15 @@ def _devices(_: str) -> list[Candidate]:
     return [(name, "") for name in ("auto", "cpu", "cuda", "mps")]
 
 
+def _alignments(_: str) -> list[Candidate]:
+    texts = {
+        Align.AUTO: "pictures of CelebA's proportions, and small ones, stay as they are",
+        Align.NEVER: "pictures stay as they are",
+        Align.ALWAYS: "faces are found in every picture",
+    }
+    return [*((str(when), texts[when]) for when in Align), (_EYES, "x1,y1,x2,y2 in pixels")]
+
+
 def _presets(_: str) -> list[Candidate]:
     return [(name, "") for name in PRESETS]
 
@@ -242,6 +253,7 @@ _VALUES: dict[str, Callable[[str], list[Candidate]]] = {
     "--attr": _attributes,
     "--to": _classes,
     "--device": _devices,
+    "--align": _alignments,
     "--preset": _presets,
 }
 
@@ -276,7 +288,7 @@ def _beginning(candidates: Iterable[Candidate], word: str) -> list[Candidate]:
     """
     clean = [(v, t.partition(". ")[0].rstrip(".")) for v, t in candidates]
     clean = [(v, " ".join(t.split())) for v, t in clean if not set(v) & set("\n\t")]
-    if word.endswith("="):
+    if word.endswith(("=", _EYES)):
         return []  # a number comes next, which nobody can guess
     exact = [(v, t) for v, t in clean if v.startswith(word)]
     return exact or [(v, t) for v, t in clean if fold_name(v).startswith(fold_name(word))]

@@ -46,7 +46,7 @@ _mddae_completion() {
     )
     if ((${#COMPREPLY[@]} == 0)); then
         [[ $kind == files ]] && compopt -o default
-    elif ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[=/] ]]; then
+    elif ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[=/:] ]]; then
         compopt -o nospace
     fi
 }
@@ -67,7 +67,7 @@ _mddae() {
     for item in "${(@)reply[2,-1]}"; do
         value=${item%%$'\t'*} help=${item#*$'\t'}
         item=${${value//\\/\\\\}//:/\\:}${help:+:$help}
-        if [[ $value == *[=/] ]]; then open+=("$item"); else plain+=("$item"); fi
+        if [[ $value == *[=/:] ]]; then open+=("$item"); else plain+=("$item"); fi
     done
     (($#plain)) && _describe -t values value plain && ret=0
     (($#open)) && _describe -t values value open -S '' && ret=0

@@ -14,6 +14,7 @@ from mddae_cli.cli.align_options import (
     FaceOption,
     ShowFaces,
     SizeOption,
+    one_face,
     refuse_stretching,
     show_faces,
 )
@@ -182,12 +183,19 @@ def command(
         )
     elif sweeps:
         from mddae_cli import figures
+        from mddae_cli.align.placement import require_faces
 
+        if size is Size.NATIVE:
+            raise UsageError("--size native is no size of a sheet: leave out --sweep or --size.")
+        shown = one_face(align, face)
+        require_faces(header, shown)
         named = named_inputs(inputs, from_file, null=null)
         figure = figures.SweepFigure(tuple(figures.Sweep(*one) for one in sweeps), values, deltas)
         planned = plan_sheets(named, output, label, figure, header, look, shard)
         write = look.write_options(quality, subsampling, planned.targets)
-        results = draw_all(load(), planned, figure, look, read=read, write=write, **run)
+        results = draw_all(
+            load(), planned, figure, look, read=read, write=write, faces=shown, **run
+        )
     else:
         named = named_inputs(inputs, from_file, null=null)
         planned = plan(named, output, label, shard, keep_suffix=size is Size.NATIVE)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mddae_cli.align.options import Size, make_options
 from mddae_cli.cli import console
-from mddae_cli.cli.align_options import AlignOption, FaceOption
+from mddae_cli.cli.align_options import AlignOption, FaceOption, one_face
 from mddae_cli.cli.options import Device, ModelPath, Quiet, Verbose, model_or, parse_shard
 from mddae_cli.cli.pictures import (
     BatchSize,
@@ -90,7 +89,7 @@ def command(
     named = named_inputs(inputs, from_file, null=null)
     where = model_or(model, DEFAULT_FACES)
     header = read_header(where)
-    faces = make_options(align, face, Size.MODEL)
+    faces = one_face(align, face)
 
     from mddae_cli import editing, pipeline
     from mddae_cli.align import placement
@@ -116,7 +115,7 @@ def command(
             sources,
             batch_size=batch_size,
             read=ReadOptions(fit, max_pixels),
-            fit=lambda picture: placement.place(picture, header, faces, fit)[0].crop,
+            fit=placement.first_crop(header, faces, fit),
         )
         results = first_frames(results, quiet=quiet)
         return _counted(pipeline.writable(results, chosen), counts)

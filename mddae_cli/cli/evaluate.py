@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mddae_cli.cli import cards, console, report
+from mddae_cli.cli.align_options import AlignOption, FaceOption, one_face
 from mddae_cli.cli.options import (
     DataDir,
     Dataset,
@@ -21,7 +22,7 @@ from mddae_cli.cli.options import (
     Verbose,
     parse_values,
 )
-from mddae_cli.cli.tables import Labels, data_of, load_tables
+from mddae_cli.cli.tables import Labels, ask_labels, data_of, load_tables
 from mddae_cli.config import ModelKind, TargetKind
 from mddae_cli.errors import UsageError, fold_name, resolve_name
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
@@ -44,7 +45,8 @@ HELP = (
     "faces without it are edited to each value, and the share that is not seen is the error. Then "
     "what a judge sees, what else changes, whether it follows the value, whether it is the same "
     "person, and what z still tells. SVMs, judge, verifier and codes are made once and kept. "
-    "Pictures are cut, sized and parted as they were in the model's own training."
+    "Pictures are cut, sized and parted as they were in the model's own training; in a folder of "
+    "photographs a model of faces is shown the face that mddae edit would change."
 )
 
 
@@ -171,6 +173,8 @@ def command(
             rich_help_panel="Data",
         ),
     ] = None,
+    align: AlignOption = "auto",
+    face: FaceOption = "largest",
     device: Device = None,
     threads: Threads = None,
     plot: Annotated[
@@ -216,7 +220,11 @@ def command(
         _attributes(model, header, attrs, given=bool(attrs) or values is not None)
         for model, header in zip(models, headers, strict=True)
     ]
-    where = [data_of(header, dataset, data_dir, labels) for header in headers]
+    aligned = one_face(align, face)
+    where = [
+        ask_labels(header, data_of(header, dataset, data_dir, labels, aligned))
+        for header in headers
+    ]
     conditions = _wanted_labels(where_labels or ())
     judged = bool(set(JUDGED) & set(wanted)) or features is FeatureName.JUDGE
     with console.reporting(quiet=quiet) as reporter:

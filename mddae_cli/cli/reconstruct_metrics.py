@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mddae_cli.cli import console
+from mddae_cli.cli.align_options import AlignOption, FaceOption, one_face
 from mddae_cli.cli.options import (
     DataDir,
     Dataset,
@@ -57,6 +58,8 @@ def command(
     part: Annotated[
         Part, typer.Option("--split", help="The part to measure.", rich_help_panel="Data")
     ] = Part.TEST,
+    align: AlignOption = "auto",
+    face: FaceOption = "largest",
     device: Device = None,
     threads: Threads = None,
     as_json: Json = False,
@@ -71,7 +74,8 @@ def command(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other: give one.")
     headers = [read_header(model) for model in models]
-    where = [data_of(header, dataset, data_dir, labels) for header in headers]
+    aligned = one_face(align, face)
+    where = [data_of(header, dataset, data_dir, labels, aligned) for header in headers]
     with console.reporting(quiet=quiet) as reporter:
         scores = _measure(models, where, part, device or "auto", threads, reporter)
     _show(scores, as_json=as_json, as_csv=as_csv)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mddae_cli.align.options import DEFAULTS, AlignOptions
 from mddae_cli.cli.options import parse_values
 from mddae_cli.cli.pictures import (
     Plan,
@@ -206,6 +207,7 @@ def draw_all(
     quiet: bool,
     read: ReadOptions,
     write: WriteOptions,
+    faces: AlignOptions = DEFAULTS,
 ) -> Iterator[Result]:
     """Draw and write every sheet, say what became of each picture, leave with 1 if one failed."""
     from mddae_cli import figures, runtime
@@ -217,6 +219,7 @@ def draw_all(
         overwrite=overwrite,
         batch_size=batch_size,
         read=read,
+        faces=faces,
         write=_writer(figure, look, write),
     )
     with runtime.shared_cores():

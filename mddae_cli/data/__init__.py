@@ -11,11 +11,11 @@ from mddae_cli.data.celeba import load_celeba
 from mddae_cli.data.digits import load_digits_table
 from mddae_cli.data.folder import load_folder
 from mddae_cli.data.mnist import load_mnist
-from mddae_cli.data.table import Request, Table
+from mddae_cli.data.table import Framing, Request, Table
 from mddae_cli.errors import UnknownNameError, UsageError
 from mddae_cli.reporting import Reporter, Silent
 
-__all__ = ["Table", "load_table"]
+__all__ = ["Framing", "Table", "load_table"]
 
 _LOADERS: dict[str, Callable[[Request], Table]] = {
     "digits": load_digits_table,
@@ -36,6 +36,7 @@ def load_table(
     csv: str | Path | None = None,
     image_size: int | None = None,
     crop: Crop = Crop.AUTHORS,
+    framing: Framing | None = None,
     limit: int | None = None,
     reporter: Reporter | None = None,
 ) -> Table:
@@ -50,6 +51,7 @@ def load_table(
         csv: For ``folder``: a file with a path and 0/1 attributes in each line.
         image_size: The side of the rows in pixels; by default the data set's.
         crop: What is cut out of a CelebA picture.
+        framing: For ``folder``: how pictures become rows, instead of ``image_size``.
         limit: Keep only the first ``limit`` indexes of the training part.
         reporter: Told about decoding and about pictures that are left out.
 
@@ -73,6 +75,7 @@ def load_table(
         csv=None if csv is None else Path(csv).expanduser(),
         image_size=size,
         crop=crop,
+        framing=framing,
         reporter=reporter or Silent(),
     )
     table = _LOADERS[dataset](request)

@@ -23,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 import platformdirs
 
+from mddae_cli.data.table import Framing
 from mddae_cli.errors import DatasetError, ImageError
 from mddae_cli.files import current_umask
 from mddae_cli.header import Preprocess
@@ -42,7 +43,8 @@ _STALE_AFTER_S = 24 * 3600.0
 class Recipe:
     """Everything that decides an entry: where the files are, what they were, how they are fitted.
 
-    ``rows`` is how many rows there are at most; ``variant`` tells apart selections of one folder.
+    ``rows`` is how many rows there are at most; ``variant`` tells apart selections of one folder;
+    ``framing`` takes the place of plain fitting.
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class Recipe:
     preprocess: Preprocess
     rows: int
     variant: str = ""
+    framing: Framing | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -111,9 +114,11 @@ def _decode_block(recipe: Recipe, files: Sequence[FoundImage], pool: Executor) -
     def decode(file: FoundImage) -> Pixels | Skipped:
         try:
             image = read_image(recipe.folder / file.path, name=file.path)
+            if recipe.framing is not None:
+                return recipe.framing.apply(image)
+            return fit(image, recipe.preprocess)
         except ImageError as exc:
             return file.path, reason_of(exc, file.path)
-        return fit(image, recipe.preprocess)
 
     results = list(pool.map(decode, files))
     skipped = [result for result in results if isinstance(result, tuple)]
@@ -125,7 +130,8 @@ def _entry_name(recipe: Recipe) -> str:
     """Return ``dataset-<hash of the source>-<hash of its contents>``."""
     p = recipe.preprocess
     fitting = [p.image_size, p.channels, p.crop, p.crop_aspect]
-    source = [CACHE_VERSION, str(recipe.folder.resolve()), recipe.variant, fitting]
+    framing = [] if recipe.framing is None else [recipe.framing.key]
+    source = [CACHE_VERSION, str(recipe.folder.resolve()), recipe.variant, fitting, *framing]
     return f"{recipe.dataset}-{_digest(source)}-{_digest([recipe.files, recipe.rows])}"
 
 
@@ -191,7 +197,7 @@ def _fill(work: Path, recipe: Recipe, blocks: Blocks, reporter: Reporter) -> Non
     if rows == 0:
         example = ": ".join(skipped[0]) if skipped else "there is none."
         raise DatasetError(
-            f"none of the pictures in {str(recipe.folder)!r} can be read. The first: {example}"
+            f"none of the pictures in {str(recipe.folder)!r} can be used. The first: {example}"
         )
     about = json.dumps({"rows": rows, "skipped": skipped})
     (work / "entry.json").write_text(about, encoding="utf-8")

@@ -43,7 +43,7 @@ def load_celeba(request: Request) -> Table:
         DatasetError: If files are missing or damaged.
         UnknownNameError: If an attribute does not exist.
     """
-    refuse_options("celeba", request, "csv")
+    refuse_options("celeba", request, "csv", "framing")
     folder = _find_folder(request.data_dir)
     names, labels = read_attributes(folder / ATTRIBUTES)
     columns = select_attributes(request.attrs, names)

@@ -22,7 +22,7 @@ def load_digits_table(request: Request) -> Table:
     # Not at the top: scikit-learn takes seconds to import, and no other data set needs it.
     from sklearn.datasets import load_digits
 
-    refuse_options("digits", request, "data_dir", "attrs", "csv")
+    refuse_options("digits", request, "data_dir", "attrs", "csv", "framing")
     if request.split is Split.OFFICIAL:
         raise UsageError("digits has no official split: use split random.")
     planes, classes = load_digits(return_X_y=True)

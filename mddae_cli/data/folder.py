@@ -61,9 +61,10 @@ def load_folder(request: Request) -> Table:
     found = find_images(folder)
     known = _from_csv(request, found) if request.csv else _from_sub_folders(request, found)
     files = tuple(file for file in found if file.path in known.labels)
-    preprocess = Preprocess(request.image_size, 3, (-1.0, 1.0))
+    framing = request.framing
+    preprocess = framing.preprocess if framing else Preprocess(request.image_size, 3, (-1.0, 1.0))
     variant = str(request.csv or "")
-    recipe = Recipe("folder", folder, files, preprocess, rows=len(files), variant=variant)
+    recipe = Recipe("folder", folder, files, preprocess, len(files), variant, framing)
     entry = cached(recipe, lambda: picture_blocks(recipe), request.reporter)
     skipped = (*entry.skipped, *known.unlabelled)
     tell_left_out(skipped, len(found), request.reporter)

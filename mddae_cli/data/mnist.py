@@ -47,7 +47,7 @@ def load_mnist(request: Request) -> Table:
     Raises:
         DatasetError: If a file is missing and cannot be downloaded, or is damaged.
     """
-    refuse_options("mnist", request, "attrs", "csv")
+    refuse_options("mnist", request, "attrs", "csv", "framing")
     files = _find_files(request.data_dir) or _refuse_or_download(request)
     train, test = (read_idx(files[1], axes=1), read_idx(files[3], axes=1))
     classes = np.concatenate([train, test])

@@ -6,8 +6,8 @@ Axes: N rows, H and W pixels, C channels, K classes or attributes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,20 @@ PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
+class Framing:
+    """How pictures become rows where a model, not the data set, decides.
+
+    ``apply`` brings a picture, uint8 (H, W, 3), to a row as ``preprocess`` says, uint8 (S, S, C);
+    one for which it raises an ImageError is left out with that reason. Equal ``key`` and
+    ``preprocess`` must mean equal rows: decoded pictures are kept under them.
+    """
+
+    preprocess: Preprocess
+    key: str
+    apply: Callable[[Pixels], Pixels] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Request:
     """What the caller of :func:`mddae_cli.data.load_table` asked for."""
 
@@ -35,6 +49,7 @@ class Request:
     csv: Path | None
     image_size: int
     crop: Crop
+    framing: Framing | None
     reporter: Reporter
 
 

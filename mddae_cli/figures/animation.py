@@ -106,7 +106,7 @@ def animate(
         frame_ms: Milliseconds for each value.
 
     Raises:
-        ImageError: If the file cannot be read.
+        ImageError: If the file cannot be read, or is a photograph that shows no face.
         ModelError: If the model is missing or damaged.
         UnknownNameError: If a name does not exist.
         UsageError: If the model has no attributes, or the sweeps do not make an animation.

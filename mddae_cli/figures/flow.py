@@ -11,6 +11,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from mddae_cli.align.options import DEFAULTS, AlignOptions
+from mddae_cli.align.placement import first_crop
 from mddae_cli.editing import Model
 from mddae_cli.errors import ImageError
 from mddae_cli.figures.cells import Cells, Figure, decode_variants
@@ -30,6 +32,7 @@ def draw_sources(
     overwrite: bool = False,
     batch_size: int = 64,
     read: ReadOptions = READ_DEFAULTS,
+    faces: AlignOptions = DEFAULTS,
     write: Write,
 ) -> Iterator[Drawn | Skipped | Failed]:
     """Draw pictures into sheets and yield what became of each, in the order of ``jobs``.
@@ -45,13 +48,15 @@ def draw_sources(
         overwrite: Whether sheets that are there are made again.
         batch_size: Pictures that are encoded at a time.
         read: How pictures are read and fitted; transparent parts are white.
+        faces: Which face of a photograph is drawn, as large as the model's picture of it.
         write: Draws and writes one sheet, called in a thread; an
             :class:`~mddae_cli.errors.ImageError` of it is a failure.
     """
+    crop = first_crop(model.header, faces, read.fit)
 
     def work(todo: Sequence[Job]) -> Iterator[Drawn | Failed]:
         sources = [source for source, _ in todo]
-        seen = encode_sources(model, sources, batch_size=batch_size, read=read)
+        seen = encode_sources(model, sources, batch_size=batch_size, read=read, fit=crop)
         return _draw(todo, _with_cells(model, seen, figure), write, figure.labels)
 
     return leave_out_done(jobs, work, overwrite=overwrite)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mddae_cli import editing
+from mddae_cli.align.options import DEFAULTS
+from mddae_cli.align.placement import first_crop
 from mddae_cli.editing import Model, Picture
-from mddae_cli.errors import UsageError
+from mddae_cli.errors import ImageError, UsageError
 from mddae_cli.figures.cells import (
     Cells,
     ClassFigure,
@@ -20,7 +22,7 @@ from mddae_cli.figures.cells import (
 )
 from mddae_cli.figures.layout import Style, cell_size, measure, paint
 from mddae_cli.header import DEFAULT_FACES
-from mddae_cli.images import Pixels, fit, read_image
+from mddae_cli.images import Pixels, read_image
 
 # About 300 MB in colour: a figure is drawn in memory as a whole.
 MAX_PIXELS = 100_000_000
@@ -41,14 +43,14 @@ def sweep(
     per picture, the first's values down and the second's across.
 
     Args:
-        images: One or more files, or uint8 pixels (H, W, 3).
+        images: One or more files, or uint8 pixels (H, W, 3); of a photograph the largest face.
         sweeps: One or two attributes with their values, in the model's unit of intensity.
         model: A model, or what :func:`~mddae_cli.editing.load` takes.
         changes: Attributes set in every swept cell.
         style: How cells are enlarged.
 
     Raises:
-        ImageError: If a file cannot be read.
+        ImageError: If a file cannot be read, or is a photograph that shows no face.
         ModelError: If the model is missing or damaged.
         UnknownNameError: If a name does not exist.
         UsageError: If the model has no attributes, sweeps contradict each other or the changes, or
@@ -87,16 +89,19 @@ def _sheet(images: Image | Sequence[Image], model: Model, figure: Figure, style:
 
 
 def read_cells(image: Image, model: Model, figure: Figure) -> Cells:
-    """Return a picture, read and fitted where needed, with its variants.
+    """Return a picture, read, aligned and fitted where needed, with its variants.
 
     Raises:
-        ImageError: If the file cannot be read.
+        ImageError: If the file cannot be read, or is a photograph that shows no face.
         UsageError: If the model has nothing of the figure's kind.
     """
     model.header.require_targets(figure.kind)
     pixels = read_image(image) if isinstance(image, str | Path) else image
-    original = fit(pixels, model.header.preprocess)
     name = Path(image).name if isinstance(image, str | Path) else ""
+    try:
+        original = first_crop(model.header, DEFAULTS)(pixels)
+    except ImageError as exc:
+        raise ImageError(f"{image if name else 'the picture'}: {exc}") from exc
     variants = decode_variants(model, model.encode(original[None]), figure)
     return Cells(name, original, variants)
 

@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import Result
 
+from mddae_cli.align.options import Align
 from mddae_cli.cli.app import COMMANDS, app
 from mddae_cli.cli.completing import parameters_of, reply_to
 from mddae_cli.cli.completion import Shell, script_of
@@ -101,6 +102,13 @@ def test_the_model_may_come_from_the_environment_or_with_the_package(
 
 def test_a_name_is_forgiven_as_in_the_command(run: Path) -> None:
     assert values("mddae edit -m 'runs/a b' --set red-h") == ["Red_Hat="]
+
+
+def test_ways_to_align() -> None:
+    assert values("mddae edit --align ") == [*Align, "eyes:"]
+    assert values("mddae evaluate --align=a") == ["--align=auto", "--align=always"]
+    assert values("mddae encode --align E") == ["eyes:"]
+    assert list(reply_to("mddae edit --align eyes:")) == ["values\teyes:"]
 
 
 def test_a_value_is_not_guessed_and_no_file() -> None:

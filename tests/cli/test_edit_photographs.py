@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageChops
 from typer.testing import Result
 
+import mddae_cli
 from mddae_cli import editing, images
 from mddae_cli.align import mtcnn
 from mddae_cli.align.options import AlignOptions
@@ -192,3 +193,66 @@ def test_encode_aligns_as_edit_does(cli: Cli, photo: Path, coffee: Path) -> None
     assert heading[1:] == list(model.names)
     never = cli("encode", photo, "--soft-target-only", "--align", "never", "--device", "cpu")
     assert never.stdout != result.stdout
+
+
+def test_a_sweep_shows_the_aligned_face_and_what_becomes_of_it(
+    cli: Cli, photo: Path, coffee: Path
+) -> None:
+    words = ("--sweep", "Smiling=0,2", "--scale", "1", "--device", "cpu")
+    result = cli("edit", photo, coffee, *words, "-o", "out/{stem}.png")
+    assert (result.exit_code, result.stdout) == (1, "out/photo.png\n")
+    assert f"{coffee}: shows no face" in result.stderr
+    model = editing.load("celeba64", device="cpu")
+    (placed,) = place(images.read_image(photo), model.header, AlignOptions())
+    assert shows(images.read_image("out/photo.png"), placed.crop)
+    sheet = mddae_cli.sweep(photo, {"Smiling": [0]}, model, style=mddae_cli.Style(1))
+    assert shows(sheet.pixels, placed.crop)
+    cli("edit", photo, *words, "--align", "never", "-o", "never.png")
+    assert not shows(images.read_image("never.png"), placed.crop)
+
+
+def shows(sheet: np.ndarray, cell: np.ndarray) -> bool:
+    """Return whether a cell stands in a sheet, pixel by pixel."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[..., :3], cell.shape)
+    corners = np.argwhere((windows[:, :, 0, 0, 0] == cell[0, 0]).all(axis=2))
+    return any((windows[y, x, 0] == cell).all() for y, x in corners)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--face", "all"), "each picture gives one face"),
+        (("--size", "native"), "no size of a sheet"),
+        (("--align", "sometimes"), "none of auto, never, always"),
+    ],
+)
+def test_a_sheet_shows_one_face_at_the_model_s_size(
+    cli: Cli, photo: Path, more: tuple[str, ...], said: str
+) -> None:
+    result = cli("edit", photo, "--sweep", "Smiling=0,1", *more, "-o", "out.png")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_panorama_of_100_megapixels_is_edited_once_its_size_is_allowed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back afterwards
+    panorama, out = tmp_path / "panorama.tif", tmp_path / "out.tif"
+    canvas = Image.new("RGB", (20_000, 5_000), (150, 160, 170))
+    face = Image.fromarray(skimage.data.astronaut()[:300, 100:350])
+    canvas.paste(face.resize((2_000, 2_400)), (9_000, 1_500))
+    canvas.save(panorama)
+    words = ("edit", panorama, "--set", "Smiling=-1", "-o", out, "--device", "cpu")
+    refused = cli(*words)
+    assert (refused.exit_code, out.exists()) == (1, False)
+    assert "has 20000×5000 pixels, more than the limit of 89478485" in refused.stderr
+    assert cli(*words, "--max-pixels", 100_000_000).exit_code == 0
+    with Image.open(out) as edited:
+        moved = ImageChops.difference(edited, canvas)
+    left, top, right, bottom = moved.getbbox() or (0, 0, 0, 0)
+    assert 9_000 < left < right < 11_000
+    assert 1_500 < top < bottom < 3_900
+    assert np.asarray(moved.crop((9_600, 2_000, 10_200, 2_800))).max(axis=2).mean() > 5

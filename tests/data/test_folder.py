@@ -167,7 +167,7 @@ def test_folder_of_broken_pictures_alone_is_refused(
     folder = make_classes(count=2)
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"can be read\. The first: cat/0\.png: is empty"):
+    with pytest.raises(DatasetError, match=r"can be used\. The first: cat/0\.png: is empty"):
         load_table("folder", data_dir=folder)
     assert list(cache.iterdir()) == []
 
