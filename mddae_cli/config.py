@@ -194,6 +194,8 @@ class TrainConfig:
     cycle_keep: float = 3.0
     cycle_z: float = 0.0
     cycle_share: float = 0.33
+    cycle_shift: int = 0  # pixels
+    cycle_noise: float = 0.0  # standard deviation, in parts of the range of a pixel
     flow_pull: float = 0.3
 
     # Optimiser
@@ -243,6 +245,8 @@ def _check(config: TrainConfig) -> None:
         "cycle_z",
         "flow_layers",
         "flow_pull",
+        "cycle_shift",
+        "cycle_noise",
         "y_epochs",
         "weight_decay",
         "warmup",

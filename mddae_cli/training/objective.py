@@ -181,7 +181,7 @@ class Objective(nn.Module):
         with frozen(net.flow):
             x_edit = net.decode(changed, z)
         with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
-            logits, drift = self._encoded_again(net, x_edit, z)
+            logits, drift = self._encoded_again(net, x_edit, z, rng)
         if self.kind is TargetKind.CLASSES:
             seen = F.cross_entropy(logits, wanted)
             kept = logits.new_zeros(())
@@ -192,12 +192,36 @@ class Objective(nn.Module):
             kept = (each - floor)[~picked].mean()
         return seen + self.config.cycle_keep * kept + self.config.cycle_z * drift
 
-    def _encoded_again(self, net: AutoEncoder, x_edit: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the activation (N, K) of edited pictures and how far z is from before."""
-        if not self.config.cycle_z:
-            return net.activation(x_edit), z.new_zeros(())
-        logits, z_again = net.encode(x_edit)
-        return logits, (z_again - z).square().mean()
+    def _encoded_again(
+        self, net: AutoEncoder, x_edit: Tensor, z: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the activation (N, K) of edited pictures and how far z is from before.
+
+        What shows only in the exact place or value of a pixel does not show in a picture that is
+        moved a little and noisy, so an edit has to be seen in one like that.
+        """
+        config, drift = self.config, z.new_zeros(())
+        logits: Tensor | None = None
+        if config.cycle_z:
+            logits, z_again = net.encode(x_edit)
+            drift = (z_again - z).square().mean()
+        if logits is None or config.cycle_shift or config.cycle_noise:
+            logits = net.activation(self._disturbed(x_edit, rng))
+        return logits, drift
+
+    def _disturbed(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Return images (N, C, H, W) moved by some pixels, with noise of a strength each."""
+        if reach := self.config.cycle_shift:
+            top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
+            height, width = x.shape[2:]
+            padded = F.pad(x, (reach,) * 4, mode="replicate")
+            x = padded[:, :, top : top + height, left : left + width]
+        if self.config.cycle_noise:
+            low, high = self.header.preprocess.value_range
+            strength = torch.rand(len(x), 1, 1, 1, generator=rng)
+            noise = torch.randn(x.shape, generator=rng) * strength
+            x = x + (high - low) * self.config.cycle_noise * noise.to(x.device)
+        return x
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -73,6 +73,34 @@ def test_the_flow_is_part_of_the_total(tiny_header: Header) -> None:
     torch.testing.assert_close(losses.total, total)
 
 
+def test_an_edit_is_looked_at_moved_and_noisy(tiny_header: Header) -> None:
+    x = torch.rand(6, 1, 28, 28)
+
+    def disturbed(**changes: Any) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(2)
+        return Objective(make_config("digits", **changes), tiny_header)._disturbed(x, rng)
+
+    assert disturbed() is x
+    moved = disturbed(cycle_shift=3)
+    places = [
+        (top, left)
+        for top in range(-3, 4)
+        for left in range(-3, 4)
+        if torch.equal(moved[:, :, 3:-3, 3:-3], x.roll((top, left), (2, 3))[:, :, 3:-3, 3:-3])
+    ]
+    assert len(places) == 1
+    assert places != [(0, 0)]
+    noise = disturbed(cycle_noise=0.2) - x
+    assert 0.02 < float(noise.std()) < 0.2
+    assert noise.std(dim=(1, 2, 3)).max() > 1.5 * noise.std(dim=(1, 2, 3)).min()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_disturbance_decides_what_is_seen(tiny_header: Header, weight: float) -> None:
+    plain, moved = (consistency(tiny_header, cycle_z=weight, cycle_shift=shift) for shift in (0, 3))
+    assert plain != moved
+
+
 def test_gamma_rises_along_its_ramp(tiny_header: Header) -> None:
     objective = Objective(make_config("digits", gamma=4.0, gamma_ramp=0.2), tiny_header)
     assert [objective.gamma(p) for p in (0.0, 0.1, 0.2, 1.0)] == [0.0, 2.0, 4.0, 4.0]
