@@ -22,6 +22,7 @@ from mddae_cli.data import load_table
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
 from mddae_cli.header import read_header
 from mddae_cli.images import read_image
+from mddae_cli.model import AutoEncoder
 from mddae_cli.training import resume, train
 from mddae_cli.training.objective import Objective, StepLosses
 
@@ -270,6 +271,21 @@ def test_dropout_draws_the_same_after_resuming(tmp_path: Path) -> None:
     torch.manual_seed(os.getpid())
     resume(tmp_path / "parts")
     assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
+
+
+def test_a_frozen_target_is_worked_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, differences = Objective.forward, []
+
+    def watched(self: Objective, net: AutoEncoder, x: Tensor, *args: Any, **named: Any) -> Any:
+        with torch.no_grad():
+            differences.append(net.target_tower(x) - named["logits"])
+        return honest(self, net, x, *args, **named)
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    train(small_config(flip=True), tmp_path / "run")
+    torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 10), rtol=0, atol=1e-4)
 
 
 def test_example_is_the_first_validation_picture(whole_run: Path) -> None:
