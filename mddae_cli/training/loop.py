@@ -86,6 +86,7 @@ class Trainer:
             lr=config.lr,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         self.batches = Batches(table, config, self.device)
         self.validator = Validator(table, header, self.device)
@@ -142,6 +143,8 @@ class Trainer:
             turns = learns_target and not self.timetable.learns_target(self.position)
             if stopping or turns or self.timetable.is_over(self.position):
                 break
+        if not self.config.ema:
+            self._follow(self.position.step)
         over = self.timetable.is_over(self.position)
         if not over and self.position.step % len(self.batches):
             # Time ran out for ŷ or for the user; the rest of the epoch follows.
@@ -201,7 +204,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         self.optimiser.step()
-        self._follow(step)
+        if self.config.ema:
+            self._follow(step)
         self.sums[:-1] += values
         self.sums[-1] += 1
         shown: dict[str, float | int] = dict(zip(_LOSSES, values.tolist(), strict=True))
@@ -221,7 +225,10 @@ class Trainer:
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the averaged weights toward the newest ones, fast at first."""
+        """Move the averaged weights toward the newest ones, fast at first.
+
+        Without averaging they become the newest, which is early enough after the last step.
+        """
         decay = min(self.config.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(_floats(self.average), _floats(self.net), 1 - decay)
 
@@ -288,6 +295,10 @@ class Trainer:
                 state.setdefault(int(index), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        # A file holds no order of memory, and the fused optimiser goes by memory alone.
+        for weight, moments in self.optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
         self.sums = tensors[_SUMS]
         self.position = Position(**facts)
         self.run.drop_metrics_after(self.position.step)

@@ -238,6 +238,7 @@ class Plain(Loop):
         self.folder, self.workers, self.by_attribute = folder, workers, by_attribute
         self.trainer._know_target = lambda: None
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
+        self.trainer.optimiser = plain_optimiser(self.trainer)
         self.trainer.average.to(memory_format=torch.contiguous_format)
         # The decoder itself asks for channels-last before this layer.
         net.decoder.first_norm.register_forward_pre_hook(lambda _, args: (_contiguous(args[0]),))
@@ -252,6 +253,13 @@ class Plain(Loop):
     def block(self, steps: int) -> None:
         with plain_losses(self.by_attribute):
             super().block(steps)
+
+
+def plain_optimiser(trainer: Trainer) -> torch.optim.AdamW:
+    """The same optimiser as torch makes it where nothing else is asked for."""
+    given = trainer.optimiser.defaults
+    same = {name: given[name] for name in ("lr", "betas", "weight_decay")}
+    return torch.optim.AdamW(trainer.net.parameters(), **same)
 
 
 def _contiguous(x: Tensor) -> Tensor:

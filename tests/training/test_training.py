@@ -24,6 +24,7 @@ from mddae_cli.header import read_header
 from mddae_cli.images import read_image
 from mddae_cli.model import AutoEncoder
 from mddae_cli.training import resume, train
+from mddae_cli.training.loop import Trainer
 from mddae_cli.training.objective import Objective, StepLosses
 
 SMALL: dict[str, Any] = {
@@ -286,6 +287,26 @@ def test_a_frozen_target_is_worked_out_once(
     monkeypatch.setattr(Objective, "forward", watched)
     train(small_config(flip=True), tmp_path / "run")
     torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 10), rtol=0, atol=1e-4)
+
+
+def test_without_averaging_weights_are_copied_once_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    honest = Trainer._follow
+
+    def counted(self: Trainer, step: int) -> None:
+        steps.append(step)
+        honest(self, step)
+
+    monkeypatch.setattr(Trainer, "_follow", counted)
+    train(small_config(), tmp_path / "plain")
+    assert steps == [8, 16, 24]
+    state, _ = checkpoint.load_state(tmp_path / "plain" / "last.safetensors")
+    for name, weight in checkpoint.load(tmp_path / "plain").net.named_parameters():
+        assert torch.equal(state[f"average.{name}"], state[f"net.{name}"]), weight.shape
+    train(small_config(ema=0.9), tmp_path / "averaged")
+    assert len(steps) == 3 + 24
 
 
 def test_example_is_the_first_validation_picture(whole_run: Path) -> None:
