@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -43,7 +44,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mddae_cli import data, losses, metrics, runtime
-from mddae_cli.config import Reg, TrainConfig, make_config
+from mddae_cli.config import Precision, Reg, TrainConfig, make_config
 from mddae_cli.data.table import Table
 from mddae_cli.header import SsimSpec
 from mddae_cli.reporting import Silent
@@ -281,7 +282,7 @@ def loss_seconds(loop: Loop) -> dict[str, float]:
     """Return what MS-SSIM and the regulariser take, forward and backward, in one step."""
     trainer = loop.trainer
     batches = loop.batches(1)
-    x, _ = next(batches)
+    x = next(batches).x
     batches.close()
     with torch.no_grad():
         logits, z = trainer.net.encode(x)
@@ -345,7 +346,8 @@ def peak_memory(options: argparse.Namespace) -> int | None:
 
 def load(options: argparse.Namespace) -> tuple[TrainConfig, Table]:
     folder = str(options.data_dir)
-    config = make_config("celeba", data_dir=folder, device="cpu", threads=options.threads)
+    machine = {"device": "cpu", "threads": options.threads, "precision": options.precision}
+    config = make_config("celeba", data_dir=folder, **machine)
     runtime.set_threads(config.threads)
     table = data.load_table("celeba", data_dir=folder, image_size=config.image_size)
     return config, table
@@ -392,6 +394,7 @@ class Remote:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, name, options, workers))
         self.process.start()
+        theirs.close()  # so that a process that dies is noticed
         self.ask("ready")
 
     def ask(self, what: str, *args: Any) -> Any:
@@ -407,6 +410,8 @@ class Remote:
 def serve(pipe: Any, name: str, options: argparse.Namespace, workers: int) -> None:
     """Do in a process of its own what a :class:`Remote` asks for."""
     config, table = load(options)
+    if name == "plain":
+        config = dataclasses.replace(config, precision=Precision.FP32)
     by_attribute = name == "plain" and options.by_attribute
     with tempfile.TemporaryDirectory() as work:
         sizes = (config, table, Path(work), y_steps_of(options, config), options.steps)
@@ -553,6 +558,9 @@ def main() -> None:
     parser.add_argument("--y-steps", type=int, default=20, help="steps that learn ŷ alone before")
     parser.add_argument("--block", type=int, default=10, help="steps in a turn, at least 2")
     parser.add_argument("--threads", type=int, help="torch's threads")
+    parser.add_argument(
+        "--precision", choices=[*Precision], default=Precision.AUTO, help="of our loop alone"
+    )
     parser.add_argument(
         "--by-attribute", action="store_true", help="regulariser attribute by attribute"
     )

@@ -309,6 +309,15 @@ def test_without_averaging_weights_are_copied_once_an_epoch(
     assert len(steps) == 3 + 24
 
 
+def test_a_run_in_bfloat16_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    config = small_config(precision="bf16", device="cpu", limit=200, cycle=0.1)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "parts", stop=stop_at(6))
+    resume(tmp_path / "parts")
+    assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
+
+
 def test_example_is_the_first_validation_picture(whole_run: Path) -> None:
     table = load_table("digits")
     example = read_image(whole_run / "samples" / "example.png")
