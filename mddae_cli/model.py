@@ -69,18 +69,20 @@ class AutoEncoder(nn.Module):
             y_hat = self.decoder_target(self.soft_target(logits))
             return Codes(logits, self.flow(features, y_hat).z)
 
-    def analyse(self, x: Tensor) -> Codes:
+    def analyse(self, x: Tensor, logits: Tensor | None = None) -> Codes:
         """Return activation and what the decoder itself is given: z before the flow.
 
         The two are the same where the model has no flow.
 
         Args:
             x: Images, shape (N, C, H, W), floating point, in the model's own range.
+            logits: Their activation (N, K) where it is known, for a separate encoder: half of
+                the work.
 
         Returns:
             ``logits`` (N, K) and the latent's features (N, D).
         """
-        codes: Codes = self.encoder(x)
+        codes: Codes = self.encoder(x) if logits is None else self.encoder(x, logits)
         with torch.autocast(x.device.type, enabled=False):
             logits = codes.logits.float()
             y_hat = self.soft_target(logits).detach()
@@ -277,9 +279,9 @@ class SeparateEncoder(nn.Module):
         self.to_logits = _tower(spec, spec.num_targets, spec.dropout)
         self.to_z = _tower(spec, spec.latent_dim, 0.0)
 
-    def forward(self, x: Tensor) -> Codes:
-        """Return logits (N, K) and z (N, D) of images (N, C, H, W)."""
-        return Codes(self.to_logits(x), self.to_z(x))
+    def forward(self, x: Tensor, logits: Tensor | None = None) -> Codes:
+        """Return logits (N, K), unless they are given, and z (N, D) of images (N, C, H, W)."""
+        return Codes(self.to_logits(x) if logits is None else logits, self.to_z(x))
 
 
 class TargetBias(nn.Module):

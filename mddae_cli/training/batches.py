@@ -6,6 +6,7 @@ Axes: N batch, H, W image side, C channels, K classes or attributes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +41,18 @@ def to_unit_range(x: Tensor, value_range: tuple[float, float]) -> Tensor:
     return (x.float() - low) / (high - low)
 
 
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    ``x`` (N, C, H, W) in the model's range and ``y`` (N, K), float32; ``picture`` (N,), int64,
+    the place of each picture in the training part, plus their number where it is mirrored.
+    """
+
+    x: Tensor
+    y: Tensor
+    picture: Tensor
+
+
 class Batches:
     """The training part in an order that depends on seed and epoch alone.
 
@@ -58,39 +71,47 @@ class Batches:
         """Return the number of steps in an epoch; a last, smaller batch is dropped."""
         return len(self.rows) // self.batch_size
 
-    def epoch(
-        self, epoch: int, first_step: int = 0, *, moved: bool = False
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of each step of an epoch from ``first_step`` on.
+    def epoch(self, epoch: int, first_step: int = 0, *, moved: bool = False) -> Iterator[Batch]:
+        """Yield the batch of each step of an epoch from ``first_step`` on.
 
         Args:
             epoch: Which one; it decides the order.
             first_step: Steps to leave out.
             moved: Whether pictures are moved by up to ``config.shift`` pixels.
-
-        Yields:
-            ``x`` (N, C, H, W) in the model's range and ``y`` (N, K), float32.
         """
         order = torch.randperm(
             len(self.rows), generator=generator(self.config.seed, "shuffle", epoch)
-        ).numpy()
+        )
         for step in range(first_step, len(self)):
-            picked = self.rows[order[step * self.batch_size : (step + 1) * self.batch_size]]
-            pixels = self._augment(self.table.images[picked], epoch * len(self) + step, moved)
+            picture = order[step * self.batch_size : (step + 1) * self.batch_size]
+            rng = generator(self.config.seed, "augment", epoch * len(self) + step)
+            if self.config.flip:
+                mirrored = torch.rand(len(picture), generator=rng) < 0.5
+                picture = picture + len(self.rows) * mirrored
+            pixels = self._pixels(picture)
+            if moved and self.config.shift:
+                pixels = _moved(pixels, self.config.shift, rng)
             x = to_model_range(pixels, self.table.preprocess.value_range, self.device)
-            yield x, torch.from_numpy(self.table.labels[picked]).to(self.device).float()
+            labels = self.table.labels[self.rows[picture.numpy() % len(self.rows)]]
+            yield Batch(x, torch.from_numpy(labels).to(self.device).float(), picture)
 
-    def _augment(self, pixels: np.ndarray, step: int, moved: bool) -> np.ndarray:
-        """Return the batch with some pictures mirrored and all of them moved by some pixels."""
-        rng = generator(self.config.seed, "augment", step)
-        if self.config.flip:
-            mirrored = (torch.rand(len(pixels), generator=rng) < 0.5).numpy()
-            pixels[mirrored] = pixels[mirrored, :, ::-1]
-        if self.config.shift and moved:
-            reach = self.config.shift
-            top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
-            side = pixels.shape[1]
-            edges = ((0, 0), (reach, reach), (reach, reach), (0, 0))
-            pixels = np.pad(pixels, edges, mode="edge")
-            pixels = pixels[:, top : top + side, left : left + side]
+    def every_picture(self) -> Iterator[Tensor]:
+        """Yield in batches every ``x`` that an epoch without movement can hold, in order."""
+        count = len(self.rows) * (2 if self.config.flip else 1)
+        for picture in torch.arange(count).split(self.batch_size):
+            value_range = self.table.preprocess.value_range
+            yield to_model_range(self._pixels(picture), value_range, self.device)
+
+    def _pixels(self, picture: Tensor) -> np.ndarray:
+        mirrored, place = np.divmod(picture.numpy(), len(self.rows))
+        pixels = self.table.images[self.rows[place]]
+        pixels[mirrored == 1] = pixels[mirrored == 1, :, ::-1]
         return pixels
+
+
+def _moved(pixels: np.ndarray, reach: int, rng: torch.Generator) -> np.ndarray:
+    """Return a batch (N, H, W, C), all of it moved by the same up to ``reach`` pixels."""
+    top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
+    side = pixels.shape[1]
+    pixels = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    return pixels[:, top : top + side, left : left + side]

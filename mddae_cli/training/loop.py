@@ -24,7 +24,7 @@ from mddae_cli.errors import DivergedError, InterruptedRun
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
-from mddae_cli.training.batches import Batches
+from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.objective import Objective, StepLosses
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
@@ -86,6 +86,7 @@ class Trainer:
             lr=config.lr,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         self.batches = Batches(table, config, self.device)
         self.validator = Validator(table, header, self.device)
@@ -94,6 +95,8 @@ class Trainer:
         self.position = Position()
         # Of each loss over the epoch so far, and the number of its steps.
         self.sums = torch.zeros(len(_LOSSES) + 1, dtype=torch.float64)
+        # The activation of every training picture, (pictures, K), once ŷ no longer learns.
+        self.known: Tensor | None = None
 
     def fit(self) -> TrainResult:
         """Run to the end and return what it left.
@@ -128,10 +131,10 @@ class Trainer:
         """Train the rest of the epoch that the position is in, measure it, save it."""
         epoch, done = divmod(self.position.step, len(self.batches))
         learns_target, stopping = self.timetable.learns_target(self.position), False
-        self._prepare(learns_target)
         start, before, first = time.monotonic(), self.position.elapsed_s, self.position.step
-        for x, y in self.batches.epoch(epoch, done, moved=learns_target):
-            self._step(x, y, learns_target)
+        self._prepare(learns_target)
+        for batch in self.batches.epoch(epoch, done, moved=learns_target):
+            self._step(batch, learns_target)
             self.position.step += 1
             self.position.elapsed_s = before + time.monotonic() - start
             if learns_target:
@@ -140,6 +143,8 @@ class Trainer:
             turns = learns_target and not self.timetable.learns_target(self.position)
             if stopping or turns or self.timetable.is_over(self.position):
                 break
+        if not self.config.ema:
+            self._follow(self.position.step)
         over = self.timetable.is_over(self.position)
         if not over and self.position.step % len(self.batches):
             # Time ran out for ŷ or for the user; the rest of the epoch follows.
@@ -165,12 +170,23 @@ class Trainer:
         if self.position.elapsed_s == self.position.y_elapsed_s:
             tower.load_state_dict(self.average.target_tower.state_dict())
         tower.requires_grad_(False).eval()
+        if self.known is None:
+            self._know_target()
 
-    def _step(self, x: Tensor, y: Tensor, learns_target: bool) -> None:
+    @torch.no_grad()
+    def _know_target(self) -> None:
+        """Take the activation of every training picture, which a frozen ŷ will not change."""
+        autocast = torch.autocast(self.device.type, self.autocast, enabled=bool(self.autocast))
+        with autocast:
+            parts = [self.net.target_tower(x).float() for x in self.batches.every_picture()]
+        self.known = torch.cat(parts)
+
+    def _step(self, batch: Batch, learns_target: bool) -> None:
         progress, step = self.timetable.progress(self.position), self.position.step
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, progress)
         torch.manual_seed(runtime.derive_seed(self.config.seed, "dropout", step))
+        x, y, picture = batch
         if learns_target:
             losses = self.objective.learn_target(self.net, x, y, self.autocast)
         else:
@@ -181,13 +197,15 @@ class Trainer:
                 progress=progress,
                 rng=runtime.generator(self.config.seed, "change", step),
                 autocast=self.autocast,
+                logits=None if self.known is None else self.known[picture],
             )
         values = torch.stack([term.detach().double() for term in losses]).cpu()
         self._check_finite(values)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         self.optimiser.step()
-        self._follow(step)
+        if self.config.ema:
+            self._follow(step)
         self.sums[:-1] += values
         self.sums[-1] += 1
         shown: dict[str, float | int] = dict(zip(_LOSSES, values.tolist(), strict=True))
@@ -207,7 +225,10 @@ class Trainer:
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the averaged weights toward the newest ones, fast at first."""
+        """Move the averaged weights toward the newest ones, fast at first.
+
+        Without averaging they become the newest, which is early enough after the last step.
+        """
         decay = min(self.config.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(_floats(self.average), _floats(self.net), 1 - decay)
 
@@ -274,6 +295,10 @@ class Trainer:
                 state.setdefault(int(index), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        # A file holds no order of memory, and the fused optimiser goes by memory alone.
+        for weight, moments in self.optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
         self.sums = tensors[_SUMS]
         self.position = Position(**facts)
         self.run.drop_metrics_after(self.position.step)

@@ -89,6 +89,7 @@ class Objective(nn.Module):
         progress: float,
         rng: torch.Generator,
         autocast: torch.dtype | None = None,
+        logits: Tensor | None = None,
     ) -> StepLosses:
         """Return the losses of a batch.
 
@@ -99,10 +100,11 @@ class Objective(nn.Module):
             progress: Share of the run that is over, for the ramp of γ.
             rng: Draws the changed soft targets.
             autocast: The networks' arithmetic, None for float32.
+            logits: The pictures' activation (N, K) where ŷ no longer learns.
         """
         config = self.config
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            logits, features = net.analyse(x)
+            logits, features = net.analyse(x, logits)
             y_hat = net.soft_target(logits)
             x_hat = net.synthesise(self._decoder_target(y_hat, y), features)
         rec = self.reconstruction(x, x_hat)

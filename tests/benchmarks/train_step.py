@@ -3,8 +3,8 @@
 Both train the same model from the same weights on the same batches with the same optimiser.
 The plain loop decodes, crops and resizes a JPEG per picture in a Dataset behind a DataLoader,
 keeps the contiguous memory format and takes MS-SSIM from pytorch-msssim as it stands; with
---by-attribute it also takes the distance correlation attribute by attribute. Blocks alternate,
-so that whatever else the machine does hits all.
+--by-attribute it also takes the distance correlation attribute by attribute. Each loop has a
+process of its own, and blocks alternate, so that whatever else the machine does hits all.
 
 Training is chaotic: rounding alone parts two curves after some tens of steps. How far is shown
 by a third loop, ours from weights that are changed by one part in a million.
@@ -19,8 +19,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import dataclasses
 import itertools
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -42,11 +44,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mddae_cli import data, losses, metrics, runtime
-from mddae_cli.config import Reg, TrainConfig, make_config
+from mddae_cli.config import Precision, Reg, TrainConfig, make_config
 from mddae_cli.data.table import Table
 from mddae_cli.header import SsimSpec
 from mddae_cli.reporting import Silent
 from mddae_cli.training import make_header
+from mddae_cli.training.batches import Batch
 from mddae_cli.training.loop import Trainer
 from mddae_cli.training.runfolder import RunFolder
 
@@ -54,7 +57,7 @@ WORKERS = (0, 2)
 SYNTHETIC = 1500
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
-Batch = tuple[Tensor, Tensor]
+Sample = tuple[Tensor, Tensor]
 
 
 class Picture(NamedTuple):
@@ -66,13 +69,13 @@ class Picture(NamedTuple):
     left: int
 
 
-class Jpegs(Dataset[Batch]):
+class Jpegs(Dataset[Sample]):
     """A picture at a time: decode, crop, resize, scale."""
 
     def __init__(self, table: Table, folder: Path, reach: int) -> None:
         self.table, self.folder, self.reach = table, folder, reach
 
-    def __getitem__(self, picture: Picture) -> Batch:
+    def __getitem__(self, picture: Picture) -> Sample:
         preprocess = self.table.preprocess
         side, (low, high) = preprocess.image_size, preprocess.value_range
         with Image.open(self.folder / self.table.files[picture.row]) as image:
@@ -173,6 +176,7 @@ class Loop(ABC):
         self.trainer.timetable.y_steps = y_steps
         self.trainer.timetable.total_steps = y_steps + steps
         self.seconds: list[float] = []
+        self.once_s = 0.0
 
     @abstractmethod
     def batches(self, steps: int) -> Iterator[Batch]:
@@ -181,23 +185,31 @@ class Loop(ABC):
     def block(self, steps: int) -> None:
         trainer = self.trainer
         learns_target = trainer.timetable.learns_target(trainer.position)
+        start = time.perf_counter()
         trainer._prepare(learns_target)
+        self.once_s += time.perf_counter() - start
         batches = self.batches(steps)
         # What starts an epoch, such as worker processes, is not a step's.
         following = next(batches)
         for left in range(steps, 0, -1):
             start = time.perf_counter()
-            trainer._step(*following, learns_target)
+            trainer._step(following, learns_target)
             trainer.position.step += 1
             if left > 1:
                 following = next(batches)
             if left < steps:  # the first step had its batch before
                 self.seconds.append(time.perf_counter() - start)
         batches.close()
+        if not trainer.config.ema:
+            trainer._follow(trainer.position.step)  # as at the end of an epoch
 
 
 class Ours(Loop):
     """mddae's loop as :mod:`mddae_cli.training.loop` runs it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        runtime.keep_freed_memory()
 
     def batches(self, steps: int) -> Iterator[Batch]:
         done = self.trainer.position.step
@@ -225,7 +237,9 @@ class Plain(Loop):
     def __init__(self, *args: Any, folder: Path, workers: int, by_attribute: bool) -> None:
         super().__init__(*args)
         self.folder, self.workers, self.by_attribute = folder, workers, by_attribute
+        self.trainer._know_target = lambda: None
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
+        self.trainer.optimiser = plain_optimiser(self.trainer)
         self.trainer.average.to(memory_format=torch.contiguous_format)
         # The decoder itself asks for channels-last before this layer.
         net.decoder.first_norm.register_forward_pre_hook(lambda _, args: (_contiguous(args[0]),))
@@ -234,11 +248,19 @@ class Plain(Loop):
         wanted = list(itertools.islice(plan(self.trainer, self.table), steps))
         pictures = Jpegs(self.table, self.folder, self.trainer.config.shift)
         loader = DataLoader(pictures, batch_sampler=wanted, num_workers=self.workers)
-        yield from loader
+        for x, y in loader:
+            yield Batch(x, y, torch.empty(0))
 
     def block(self, steps: int) -> None:
         with plain_losses(self.by_attribute):
             super().block(steps)
+
+
+def plain_optimiser(trainer: Trainer) -> torch.optim.AdamW:
+    """The same optimiser as torch makes it where nothing else is asked for."""
+    given = trainer.optimiser.defaults
+    same = {name: given[name] for name in ("lr", "betas", "weight_decay")}
+    return torch.optim.AdamW(trainer.net.parameters(), **same)
 
 
 def _contiguous(x: Tensor) -> Tensor:
@@ -260,7 +282,7 @@ def loss_seconds(loop: Loop) -> dict[str, float]:
     """Return what MS-SSIM and the regulariser take, forward and backward, in one step."""
     trainer = loop.trainer
     batches = loop.batches(1)
-    x, _ = next(batches)
+    x = next(batches).x
     batches.close()
     with torch.no_grad():
         logits, z = trainer.net.encode(x)
@@ -324,7 +346,8 @@ def peak_memory(options: argparse.Namespace) -> int | None:
 
 def load(options: argparse.Namespace) -> tuple[TrainConfig, Table]:
     folder = str(options.data_dir)
-    config = make_config("celeba", data_dir=folder, device="cpu", threads=options.threads)
+    machine = {"device": "cpu", "threads": options.threads, "precision": options.precision}
+    config = make_config("celeba", data_dir=folder, **machine)
     runtime.set_threads(config.threads)
     table = data.load_table("celeba", data_dir=folder, image_size=config.image_size)
     return config, table
@@ -363,27 +386,81 @@ def compare_curves(ours: list[float], plain: list[float]) -> float:
     return float((np.abs(a - b) / np.abs(a)).max())
 
 
+class Remote:
+    """A loop in a process of its own, which none shares its memory's state with."""
+
+    def __init__(self, name: str, options: argparse.Namespace, workers: int = 0) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, name, options, workers))
+        self.process.start()
+        theirs.close()  # so that a process that dies is noticed
+        self.ask("ready")
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Return what the process answers."""
+        self.pipe.send((what, *args))
+        return self.pipe.recv()
+
+    def close(self) -> None:
+        self.pipe.send(("close",))
+        self.process.join()
+
+
+def serve(pipe: Any, name: str, options: argparse.Namespace, workers: int) -> None:
+    """Do in a process of its own what a :class:`Remote` asks for."""
+    config, table = load(options)
+    if name == "plain":
+        config = dataclasses.replace(config, precision=Precision.FP32)
+    by_attribute = name == "plain" and options.by_attribute
+    with tempfile.TemporaryDirectory() as work:
+        sizes = (config, table, Path(work), y_steps_of(options, config), options.steps)
+        loop: Loop
+        if name == "plain":
+            folder = picture_folder(options.data_dir, table)
+            loop = Plain(*sizes, folder=folder, workers=workers, by_attribute=by_attribute)
+        else:
+            loop = {"ours": Ours, "nudged": Nudged}[name](*sizes)
+        while (asked := pipe.recv())[0] != "close":
+            match asked:
+                case ("block", steps):
+                    loop.seconds.clear()
+                    loop.block(steps)
+                    pipe.send(loop.seconds)
+                case ("skip target",):
+                    loop.trainer.position.step = loop.trainer.timetable.y_steps
+                    pipe.send(None)
+                case ("losses",):
+                    plain = plain_losses(by_attribute) if name == "plain" else None
+                    with plain or contextlib.nullcontext():
+                        pipe.send(loss_seconds(loop))
+                case ("once",):
+                    pipe.send(loop.once_s / (len(loop.trainer.batches) * config.epochs))
+                case ("curve",):
+                    pipe.send([row["total"] for row in loop.recorder.curve])
+                case _:
+                    pipe.send(None)
+
+
+def y_steps_of(options: argparse.Namespace, config: TrainConfig) -> int:
+    return options.y_steps if config.y_epochs else 0
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     config, table = load(options)
-    folder = picture_folder(options.data_dir, table)
-    y_steps = options.y_steps if config.y_epochs else 0
-    with tempfile.TemporaryDirectory() as work:
-        sizes = (config, table, Path(work), y_steps, options.steps)
-        workers = best_workers(sizes, folder, options)
-        shape: dict[str, Any] = {"workers": workers, "by_attribute": options.by_attribute}
-        loops = {
-            "ours": Ours(*sizes),
-            "plain": Plain(*sizes, folder=folder, **shape),
-            "nudged": Nudged(*sizes),
-        }
-        phases = {}
-        for phase, steps in (("target", y_steps), ("all", options.steps)):
-            if steps:
-                phases[phase] = run_blocks(loops, steps, options.block, config.batch_size)
-        parts = {"ours": loss_seconds(loops["ours"])}
-        with plain_losses(options.by_attribute):
-            parts["plain"] = loss_seconds(loops["plain"])
-    curves = {name: [row["total"] for row in loop.recorder.curve] for name, loop in loops.items()}
+    y_steps = y_steps_of(options, config)
+    workers = best_workers(options)
+    loops = {name: Remote(name, options, workers) for name in ("ours", "plain", "nudged")}
+    phases = {}
+    for phase, steps in (("target", y_steps), ("all", options.steps)):
+        if steps:
+            phases[phase] = run_blocks(loops, steps, options.block, config.batch_size)
+    for name, results in phases["all"].items():
+        results["once_s"] = loops[name].ask("once")
+    parts = {name: loops[name].ask("losses") for name in ("ours", "plain")}
+    curves = {name: loop.ask("curve") for name, loop in loops.items()}
+    for loop in loops.values():
+        loop.close()
     shares = {
         name: {part: s / phases["all"][name]["step_s"] for part, s in parts[name].items()}
         for name in parts
@@ -406,33 +483,31 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def best_workers(sizes: tuple[Any, ...], folder: Path, options: argparse.Namespace) -> int:
+def best_workers(options: argparse.Namespace) -> int:
     """Return the number of DataLoader workers with which the plain loop is faster."""
-    steps = max(3, options.block // 2)
-    Ours(*sizes).block(steps)  # whatever torch does at its first step is not measured
     medians = {}
     for workers in WORKERS:
-        trial = Plain(*sizes, folder=folder, workers=workers, by_attribute=options.by_attribute)
-        trial.trainer.position.step = trial.trainer.timetable.y_steps
-        trial.block(steps)
-        medians[workers] = statistics.median(trial.seconds)
+        trial = Remote("plain", options, workers)
+        trial.ask("skip target")
+        trial.ask("block", 2)  # whatever torch does at its first step is not measured
+        medians[workers] = statistics.median(trial.ask("block", max(3, options.block // 2)))
+        trial.close()
     return min(medians, key=lambda workers: medians[workers])
 
 
 def run_blocks(
-    loops: dict[str, Loop], steps: int, block: int, batch_size: int
+    loops: dict[str, Remote], steps: int, block: int, batch_size: int
 ) -> dict[str, dict[str, float]]:
     """Run the loops in turns and return the time per step and images per second of each."""
-    for loop in loops.values():
-        loop.seconds.clear()
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
     for start in range(0, steps, block):
         count = min(block, steps - start)
         for name, loop in loops.items():
-            loop.block(count)
+            seconds[name] += loop.ask("block", count)
             print(f"{name} {start + count}/{steps}", file=sys.stderr)
     results: dict[str, dict[str, float]] = {}
-    for name, loop in loops.items():
-        mean, median = statistics.mean(loop.seconds), statistics.median(loop.seconds)
+    for name, each in seconds.items():
+        mean, median = statistics.mean(each), statistics.median(each)
         results[name] = {"step_s": mean, "median_s": median, "images_per_s": batch_size / mean}
     return results
 
@@ -455,6 +530,11 @@ def print_results(results: dict[str, Any]) -> None:
         by_mean = ours["images_per_s"] / plain["images_per_s"]
         by_median = plain["median_s"] / ours["median_s"]
         print(f"  ratio            {by_mean:8.2f}   {by_median:.2f} by median")
+        if "once_s" in ours:
+            once = {name: loops[name]["once_s"] for name in ("ours", "plain")}
+            whole = (plain["step_s"] + once["plain"]) / (ours["step_s"] + once["ours"])
+            print(f"  what is worked out once adds {once['ours'] * 1e3:.1f} ms to a step of ours")
+            print(f"  over a whole run: ratio {whole:.2f}")
     print("\nforward and backward of the losses, and their share of a step")
     for name, parts in results["loss_s"].items():
         shares = results["share_of_step"][name]
@@ -478,6 +558,9 @@ def main() -> None:
     parser.add_argument("--y-steps", type=int, default=20, help="steps that learn ŷ alone before")
     parser.add_argument("--block", type=int, default=10, help="steps in a turn, at least 2")
     parser.add_argument("--threads", type=int, help="torch's threads")
+    parser.add_argument(
+        "--precision", choices=[*Precision], default=Precision.AUTO, help="of our loop alone"
+    )
     parser.add_argument(
         "--by-attribute", action="store_true", help="regulariser attribute by attribute"
     )

@@ -27,7 +27,7 @@ def batches(table: Table, **changes: Any) -> Batches:
 
 
 def all_of(batches: Batches, epoch: int, **options: Any) -> torch.Tensor:
-    return torch.cat([x for x, _ in batches.epoch(epoch, **options)])
+    return torch.cat([batch.x for batch in batches.epoch(epoch, **options)])
 
 
 def test_pixels_become_the_models_range_and_back() -> None:
@@ -52,7 +52,7 @@ def test_later_start_gives_the_rest_of_the_same_epoch(table: Table) -> None:
 
 
 def test_labels_belong_to_the_pictures(table: Table) -> None:
-    x, y = next(batches(table).epoch(0))
+    x, y, _ = next(batches(table).epoch(0))
     pixels = to_unit_range(x, (0.0, 1.0)).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
     rows = table.splits["train"]
     for picture, label in zip(pixels, y, strict=True):
@@ -68,6 +68,15 @@ def test_flip_mirrors_about_half_of_the_pictures(table: Table) -> None:
     assert 0.4 < float(mirrored.float().mean()) < 0.6
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_batch_tells_which_of_every_picture_it_holds(table: Table, flip: bool) -> None:
+    some = batches(table, flip=flip)
+    every = torch.cat(list(some.every_picture()))
+    assert len(every) == len(some.rows) * (2 if flip else 1)
+    for batch in some.epoch(1, first_step=15):
+        assert torch.equal(batch.x, every[batch.picture])
+
+
 def test_pictures_move_only_when_asked(table: Table) -> None:
     moving = batches(table, shift=2)
     assert torch.equal(all_of(moving, 0), all_of(batches(table, shift=0), 0))
@@ -78,4 +87,5 @@ def test_pictures_move_only_when_asked(table: Table) -> None:
 
 def test_small_part_gives_one_smaller_batch(table: Table) -> None:
     part = dataclasses.replace(table, splits=table.splits | {"train": np.arange(7)})
-    assert [len(x) for x, _ in Batches(part, TrainConfig(batch_size=50), CPU).epoch(0)] == [7]
+    some = Batches(part, TrainConfig(batch_size=50), CPU)
+    assert [len(batch.x) for batch in some.epoch(0)] == [7]

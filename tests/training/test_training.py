@@ -22,7 +22,9 @@ from mddae_cli.data import load_table
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
 from mddae_cli.header import read_header
 from mddae_cli.images import read_image
+from mddae_cli.model import AutoEncoder
 from mddae_cli.training import resume, train
+from mddae_cli.training.loop import Trainer
 from mddae_cli.training.objective import Objective, StepLosses
 
 SMALL: dict[str, Any] = {
@@ -268,6 +270,50 @@ def test_dropout_draws_the_same_after_resuming(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRun):
         train(config, tmp_path / "parts", stop=stop_at(1))
     torch.manual_seed(os.getpid())
+    resume(tmp_path / "parts")
+    assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
+
+
+def test_a_frozen_target_is_worked_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, differences = Objective.forward, []
+
+    def watched(self: Objective, net: AutoEncoder, x: Tensor, *args: Any, **named: Any) -> Any:
+        with torch.no_grad():
+            differences.append(net.target_tower(x) - named["logits"])
+        return honest(self, net, x, *args, **named)
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    train(small_config(flip=True), tmp_path / "run")
+    torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 10), rtol=0, atol=1e-4)
+
+
+def test_without_averaging_weights_are_copied_once_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    honest = Trainer._follow
+
+    def counted(self: Trainer, step: int) -> None:
+        steps.append(step)
+        honest(self, step)
+
+    monkeypatch.setattr(Trainer, "_follow", counted)
+    train(small_config(), tmp_path / "plain")
+    assert steps == [8, 16, 24]
+    state, _ = checkpoint.load_state(tmp_path / "plain" / "last.safetensors")
+    for name, weight in checkpoint.load(tmp_path / "plain").net.named_parameters():
+        assert torch.equal(state[f"average.{name}"], state[f"net.{name}"]), weight.shape
+    train(small_config(ema=0.9), tmp_path / "averaged")
+    assert len(steps) == 3 + 24
+
+
+def test_a_run_in_bfloat16_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    config = small_config(precision="bf16", device="cpu", limit=200, cycle=0.1)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "parts", stop=stop_at(6))
     resume(tmp_path / "parts")
     assert run_bytes(tmp_path / "parts") == run_bytes(tmp_path / "whole")
 
