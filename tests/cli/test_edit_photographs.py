@@ -212,10 +212,15 @@ def test_a_sweep_shows_the_aligned_face_and_what_becomes_of_it(
 
 
 def shows(sheet: np.ndarray, cell: np.ndarray) -> bool:
-    """Return whether a cell stands in a sheet, pixel by pixel."""
-    windows = np.lib.stride_tricks.sliding_window_view(sheet[..., :3], cell.shape)
-    corners = np.argwhere((windows[:, :, 0, 0, 0] == cell[0, 0]).all(axis=2))
-    return any((windows[y, x, 0] == cell).all() for y, x in corners)
+    """Return whether a cell stands in a sheet, pixel by pixel.
+
+    A face that is found with another number of threads lies elsewhere by a rounding, which moves
+    a pixel by a step or two.
+    """
+    wanted = cell.astype(int)
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[..., :3].astype(int), cell.shape)
+    corners = np.argwhere((abs(windows[:, :, 0, 0, 0] - wanted[0, 0]) <= 2).all(axis=2))
+    return any((abs(windows[y, x, 0] - wanted) <= 2).all() for y, x in corners)
 
 
 @pytest.mark.parametrize(
