@@ -164,6 +164,7 @@ class TrainConfig:
     limit: int | None = None
     flip: bool = False
     shift: int = 0  # pixels, while ŷ is learnt alone
+    noise: float = 0.0  # the same; standard deviation, in parts of the range of a pixel
 
     # Model
     preset: str = "default"
@@ -251,6 +252,7 @@ def _check(config: TrainConfig) -> None:
         "weight_decay",
         "warmup",
         "shift",
+        "noise",
     )
     for name in positive + optional + not_negative:
         value = getattr(config, name)

@@ -187,15 +187,16 @@ class Trainer:
             group["lr"] = learning_rate(self.config, progress)
         torch.manual_seed(runtime.derive_seed(self.config.seed, "dropout", step))
         x, y, picture = batch
+        rng = runtime.generator(self.config.seed, "change", step)
         if learns_target:
-            losses = self.objective.learn_target(self.net, x, y, self.autocast)
+            losses = self.objective.learn_target(self.net, x, y, rng=rng, autocast=self.autocast)
         else:
             losses = self.objective(
                 self.net,
                 x,
                 y,
                 progress=progress,
-                rng=runtime.generator(self.config.seed, "change", step),
+                rng=rng,
                 autocast=self.autocast,
                 logits=None if self.known is None else self.known[picture],
             )

@@ -128,9 +128,20 @@ class Objective(nn.Module):
         return StepLosses(total, rec, dis, dec, cycle, flow)
 
     def learn_target(
-        self, net: AutoEncoder, x: Tensor, y: Tensor, autocast: torch.dtype | None = None
+        self,
+        net: AutoEncoder,
+        x: Tensor,
+        y: Tensor,
+        *,
+        rng: torch.Generator,
+        autocast: torch.dtype | None = None,
     ) -> StepLosses:
-        """Return the discriminative loss alone, for the epochs in which only ŷ is learnt."""
+        """Return the discriminative loss alone, for the epochs in which only ŷ is learnt.
+
+        A network that has learnt from noisy pictures looks at shapes rather than at pixels, and
+        asks the same of an edit. ``rng`` draws the noise.
+        """
+        x = self._noisy(x, self.config.noise, rng)
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
             logits = net.target_tower(x)
         dis = losses.discriminative(logits.float(), y, self.kind)
@@ -218,12 +229,16 @@ class Objective(nn.Module):
             height, width = x.shape[2:]
             padded = F.pad(x, (reach,) * 4, mode="replicate")
             x = padded[:, :, top : top + height, left : left + width]
-        if self.config.cycle_noise:
-            low, high = self.header.preprocess.value_range
-            strength = torch.rand(len(x), 1, 1, 1, generator=rng)
-            noise = torch.randn(x.shape, generator=rng) * strength
-            x = x + (high - low) * self.config.cycle_noise * noise.to(x.device)
-        return x
+        return self._noisy(x, self.config.cycle_noise, rng)
+
+    def _noisy(self, x: Tensor, most: float, rng: torch.Generator) -> Tensor:
+        """Return images (N, C, H, W) with noise, of a strength each of up to ``most``."""
+        if not most:
+            return x
+        low, high = self.header.preprocess.value_range
+        strength = torch.rand(len(x), 1, 1, 1, generator=rng)
+        noise = torch.randn(x.shape, generator=rng) * strength
+        return x + (high - low) * most * noise.to(x.device)
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,6 +95,17 @@ def test_an_edit_is_looked_at_moved_and_noisy(tiny_header: Header) -> None:
     assert noise.std(dim=(1, 2, 3)).max() > 1.5 * noise.std(dim=(1, 2, 3)).min()
 
 
+def test_the_target_is_learnt_from_noisy_pictures(tiny_header: Header) -> None:
+    net, seen = AutoEncoder(tiny_header.model), []
+    net.target_tower.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
+    for noise in (0.0, 0.2):
+        objective = Objective(make_config("digits", noise=noise), tiny_header)
+        objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2))
+    assert torch.equal(seen[0], x)
+    assert 0.02 < float((seen[1] - x).std()) < 0.2
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_the_disturbance_decides_what_is_seen(tiny_header: Header, weight: float) -> None:
     plain, moved = (consistency(tiny_header, cycle_z=weight, cycle_shift=shift) for shift in (0, 3))
