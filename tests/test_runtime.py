@@ -1,16 +1,18 @@
-"""The machine: memory that is kept between steps."""
+"""The machine: memory that is kept, arithmetic, cores that are shared."""
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mddae_cli import runtime, training
-from mddae_cli.config import make_config
+from mddae_cli.config import Precision, make_config
 
 # Faults are pages that the system had to clear and map.
 _COUNT_FAULTS = """
@@ -57,3 +59,39 @@ def test_training_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(kept) == 1
     training.resume(tmp_path / "run")
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_cpu_takes_bfloat16_by_itself_where_it_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, multiplies: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies)
+    cpu = torch.device("cpu")
+    taken = runtime.pick_autocast(Precision.AUTO, cpu)
+    assert taken is (torch.bfloat16 if multiplies else None)
+    assert runtime.pick_autocast(Precision.FP32, cpu) is None
+    assert runtime.pick_autocast(Precision.BF16, cpu) is torch.bfloat16
+    assert runtime.pick_autocast(Precision.AUTO, torch.device("mps")) is None
+
+
+def test_a_version_that_cannot_say_so_takes_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    assert runtime.pick_autocast(Precision.AUTO, torch.device("cpu")) is None
+
+
+def test_many_pictures_have_half_the_cores_and_keep_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: kept.append(True))
+    former = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with runtime.many_pictures():
+            assert torch.get_num_threads() == 2
+            assert gc.get_freeze_count() > 1000
+            assert kept == [True]
+        assert torch.get_num_threads() == 4
+        assert gc.get_freeze_count() == 0
+    finally:
+        torch.set_num_threads(former)

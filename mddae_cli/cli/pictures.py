@@ -234,7 +234,7 @@ def change_all(
         read=read,
         write=functools.partial(write_result, options=write),
     )
-    with runtime.shared_cores():
+    with runtime.many_pictures():
         yield from tell_all(
             first_frames(results, quiet=quiet),
             model.names,

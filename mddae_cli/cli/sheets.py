@@ -222,7 +222,7 @@ def draw_all(
         faces=faces,
         write=_writer(figure, look, write),
     )
-    with runtime.shared_cores():
+    with runtime.many_pictures():
         yield from tell_all(
             first_frames(results, quiet=quiet),
             model.names,

@@ -19,14 +19,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mddae_cli.config import DATASET_DEFAULTS, TargetKind
+from mddae_cli.config import DATASET_DEFAULTS, Precision, TargetKind
 from mddae_cli.data.table import Indexes, Table
 from mddae_cli.errors import DatasetError
 from mddae_cli.evaluation.content import kept_path, table_digest
 from mddae_cli.files import write_bytes
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed, generator, pick_device
+from mddae_cli.runtime import derive_seed, generator, pick_autocast, pick_device
 
 JUDGE_VERSION = 1
 JUDGE_SEED = 1729
@@ -219,6 +219,7 @@ def _fit(net: JudgeNet, table: Table, seed: int, epochs: int, reporter: Reporter
     """Train ``net`` in place; at the end it holds the averaged weights."""
     train = table.splits["train"]
     optimiser = torch.optim.AdamW(net.parameters(), lr=0.0, weight_decay=_WEIGHT_DECAY)
+    autocast = pick_autocast(Precision.AUTO, net.to_logits.weight.device)
     average = {k: v.clone() for k, v in net.state_dict().items() if v.is_floating_point()}
     batches = max(len(train) // _BATCH_SIZE, 1)
     reporter.started("judge", epochs * len(train), "image")
@@ -229,7 +230,7 @@ def _fit(net: JudgeNet, table: Table, seed: int, epochs: int, reporter: Reporter
         for batch, chosen in enumerate(np.array_split(order, batches)):
             _set_learning_rate(optimiser, (epoch * batches + batch) / (epochs * batches))
             x = _augment(table.images[train[chosen]], rng, flip=_mirrors(table))
-            loss = _step(net, optimiser, x, table.labels[train[chosen]], table.kind)
+            loss = _step(net, optimiser, x, table.labels[train[chosen]], table.kind, autocast)
             _follow(average, net, epoch * batches + batch)
             reporter.advanced(len(chosen), {"epoch": epoch + 1, "loss": loss})
     net.load_state_dict(average, strict=False)
@@ -250,12 +251,15 @@ def _step(
     images: Tensor,
     labels: Pixels,
     kind: TargetKind,
+    autocast: torch.dtype | None,
 ) -> float:
     """Learn from one batch; return its loss in nats."""
     device = net.to_logits.weight.device
     x = images.to(device).float() / 255
     y = torch.from_numpy(labels).to(device).float()
-    logits = net(x.contiguous(memory_format=torch.channels_last))
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        logits = net(x.contiguous(memory_format=torch.channels_last))
+    logits = logits.float()
     classes = kind is TargetKind.CLASSES
     loss = (F.cross_entropy if classes else F.binary_cross_entropy_with_logits)(logits, y)
     optimiser.zero_grad(set_to_none=True)

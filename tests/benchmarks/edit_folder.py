@@ -37,8 +37,9 @@ BATCH = 64
 
 
 class Run(NamedTuple):
-    """A process: seconds on the clock and of the processor, and its largest memory."""
+    """A process: where its results are, seconds on the clock and of the processor, memory."""
 
+    out: Path
     wall_s: float
     cpu_s: float
     peak_mb: float
@@ -81,12 +82,12 @@ def _copy(source: Path, folder: Path, count: int) -> list[Path]:
 def _measure(work: Path, files: Sequence[Path], rounds: int) -> dict[str, float]:
     model = editing.load("celeba64", device="cpu")
     x = np.stack([images.fit(images.read_image(f), model.header.preprocess) for f in files[:2048]])
-    with runtime.shared_cores():
+    with runtime.many_pictures():
         threads = torch.get_num_threads()
     rows: list[dict[str, float]] = []
     for _ in range(rounds):
         edited = _edit(work, files[0].parent)
-        results = [images.read_image(path) for path in sorted((work / "out").iterdir())]
+        results = [images.read_image(path) for path in sorted(edited.out.iterdir())]
         row = {
             "edit_s": edited.wall_s,
             "edit_cpu_s": edited.cpu_s,
@@ -105,16 +106,25 @@ def _measure(work: Path, files: Sequence[Path], rounds: int) -> dict[str, float]
 
 def _edit(work: Path, folder: Path) -> Run:
     """Return what ``mddae edit`` takes for a folder, as a process of its own."""
-    shutil.rmtree(work / "out", ignore_errors=True)
+    out = _new_folder(work)
     changes = [word for name, value in CHANGES.items() for word in ("--set", f"{name}={value}")]
     command = [sys.executable, "-m", "mddae_cli", "edit", str(folder), *changes, "--device", "cpu"]
     start = time.perf_counter()
-    process = subprocess.Popen([*command, "-q", "-o", str(work / "out")], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, "-q", "-o", str(out)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     if status:
         raise RuntimeError(f"mddae edit ended with status {status}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(out, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def _new_folder(work: Path) -> Path:
+    """Return a folder of its own for each leg.
+
+    Files just removed would cost the next leg: ext4 does not take their places for some seconds,
+    and searches past them for each new file.
+    """
+    return Path(tempfile.mkdtemp(dir=work))
 
 
 def _clocks() -> tuple[float, float]:
@@ -133,12 +143,11 @@ def _codec(
 
     As many threads as there are cores work on it.
     """
-    shutil.rmtree(work / "plain", ignore_errors=True)
-    (work / "plain").mkdir()
+    plain = _new_folder(work)
 
     def one(file: Path, result: images.Pixels) -> None:
         images.fit(images.read_image(file), model.header.preprocess)
-        (work / "plain" / f"{file.stem}.png").write_bytes(images.image_bytes(result))
+        (plain / f"{file.stem}.png").write_bytes(images.image_bytes(result))
 
     start = _clocks()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
