@@ -163,8 +163,10 @@ class TrainConfig:
     crop: Crop = Crop.AUTHORS
     limit: int | None = None
     flip: bool = False
-    shift: int = 0  # pixels, while ŷ is learnt alone
-    noise: float = 0.0  # the same; standard deviation, in parts of the range of a pixel
+    # While ŷ is learnt alone:
+    shift: int = 0  # pixels
+    noise: float = 0.0  # standard deviation, in parts of the range of a pixel
+    colour: float = 0.0  # how much of it may be taken away, in [0, 1]
 
     # Model
     preset: str = "default"
@@ -195,8 +197,7 @@ class TrainConfig:
     cycle_keep: float = 3.0
     cycle_z: float = 0.0
     cycle_share: float = 0.33
-    cycle_shift: int = 0  # pixels
-    cycle_noise: float = 0.0  # standard deviation, in parts of the range of a pixel
+    cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     flow_pull: float = 0.3
 
     # Optimiser
@@ -246,8 +247,6 @@ def _check(config: TrainConfig) -> None:
         "cycle_z",
         "flow_layers",
         "flow_pull",
-        "cycle_shift",
-        "cycle_noise",
         "y_epochs",
         "weight_decay",
         "warmup",
@@ -268,6 +267,8 @@ def _check(config: TrainConfig) -> None:
             raise UsageError(f"{name} = {getattr(config, name)} must lie in [0, 1).")
     if not 0 < config.cycle_share <= 1:
         raise UsageError(f"cycle_share = {config.cycle_share} must lie in (0, 1].")
+    if not 0 <= config.colour <= 1:
+        raise UsageError(f"colour = {config.colour} must lie in [0, 1].")
     if config.batch_size < 4:
         raise UsageError(f"batch_size = {config.batch_size} is too small: give at least 4.")
     if config.y_epochs and config.encoder is Encoder.SHARED:

@@ -17,6 +17,7 @@ from mddae_cli import losses
 from mddae_cli.config import ModelKind, TargetKind, Targets, TrainConfig, YMovedBy
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
+from mddae_cli.training import disturbance
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 _ABSENT, _PRESENT = (-0.5, 0.1), (0.9, 2.0)
@@ -138,10 +139,9 @@ class Objective(nn.Module):
     ) -> StepLosses:
         """Return the discriminative loss alone, for the epochs in which only ŷ is learnt.
 
-        A network that has learnt from noisy pictures looks at shapes rather than at pixels, and
-        asks the same of an edit. ``rng`` draws the noise.
+        ``rng`` draws how ``x``, which batches have moved, is disturbed further.
         """
-        x = self._noisy(x, self.config.noise, rng)
+        x = self._disturbed(x, rng)
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
             logits = net.target_tower(x)
         dis = losses.discriminative(logits.float(), y, self.kind)
@@ -210,35 +210,24 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the activation (N, K) of edited pictures and how far z is from before.
 
-        What shows only in the exact place or value of a pixel does not show in a picture that is
-        moved a little and noisy, so an edit has to be seen in one like that.
+        Where ŷ has learnt from disturbed pictures, an edit can be asked to be seen in such a one.
         """
         config, drift = self.config, z.new_zeros(())
         logits: Tensor | None = None
         if config.cycle_z:
             logits, z_again = net.encode(x_edit)
             drift = (z_again - z).square().mean()
-        if logits is None or config.cycle_shift or config.cycle_noise:
-            logits = net.activation(self._disturbed(x_edit, rng))
+        if logits is None or config.cycle_disturbed:
+            if config.cycle_disturbed:
+                x_edit = self._disturbed(disturbance.moved(x_edit, config.shift, rng), rng)
+            logits = net.activation(x_edit)
         return logits, drift
 
     def _disturbed(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Return images (N, C, H, W) moved by some pixels, with noise of a strength each."""
-        if reach := self.config.cycle_shift:
-            top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
-            height, width = x.shape[2:]
-            padded = F.pad(x, (reach,) * 4, mode="replicate")
-            x = padded[:, :, top : top + height, left : left + width]
-        return self._noisy(x, self.config.cycle_noise, rng)
-
-    def _noisy(self, x: Tensor, most: float, rng: torch.Generator) -> Tensor:
-        """Return images (N, C, H, W) with noise, of a strength each of up to ``most``."""
-        if not most:
-            return x
-        low, high = self.header.preprocess.value_range
-        strength = torch.rand(len(x), 1, 1, 1, generator=rng)
-        noise = torch.randn(x.shape, generator=rng) * strength
-        return x + (high - low) * most * noise.to(x.device)
+        """Return images (N, C, H, W) as ŷ has to know them again."""
+        value_range = self.header.preprocess.value_range
+        x = disturbance.recoloured(x, self.config.colour, value_range, rng)
+        return disturbance.noisy(x, self.config.noise, value_range, rng)
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -73,29 +73,7 @@ def test_the_flow_is_part_of_the_total(tiny_header: Header) -> None:
     torch.testing.assert_close(losses.total, total)
 
 
-def test_an_edit_is_looked_at_moved_and_noisy(tiny_header: Header) -> None:
-    x = torch.rand(6, 1, 28, 28)
-
-    def disturbed(**changes: Any) -> torch.Tensor:
-        rng = torch.Generator().manual_seed(2)
-        return Objective(make_config("digits", **changes), tiny_header)._disturbed(x, rng)
-
-    assert disturbed() is x
-    moved = disturbed(cycle_shift=3)
-    places = [
-        (top, left)
-        for top in range(-3, 4)
-        for left in range(-3, 4)
-        if torch.equal(moved[:, :, 3:-3, 3:-3], x.roll((top, left), (2, 3))[:, :, 3:-3, 3:-3])
-    ]
-    assert len(places) == 1
-    assert places != [(0, 0)]
-    noise = disturbed(cycle_noise=0.2) - x
-    assert 0.02 < float(noise.std()) < 0.2
-    assert noise.std(dim=(1, 2, 3)).max() > 1.5 * noise.std(dim=(1, 2, 3)).min()
-
-
-def test_the_target_is_learnt_from_noisy_pictures(tiny_header: Header) -> None:
+def test_the_target_is_learnt_from_disturbed_pictures(tiny_header: Header) -> None:
     net, seen = AutoEncoder(tiny_header.model), []
     net.target_tower.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
@@ -107,9 +85,16 @@ def test_the_target_is_learnt_from_noisy_pictures(tiny_header: Header) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_the_disturbance_decides_what_is_seen(tiny_header: Header, weight: float) -> None:
-    plain, moved = (consistency(tiny_header, cycle_z=weight, cycle_shift=shift) for shift in (0, 3))
-    assert plain != moved
+@pytest.mark.parametrize("disturbance", [{"shift": 3}, {"noise": 0.2}])
+def test_an_edit_is_looked_at_disturbed_where_that_is_asked(
+    tiny_header: Header, weight: float, disturbance: dict[str, float]
+) -> None:
+    plain, unasked, disturbed = (
+        consistency(tiny_header, cycle_z=weight, **how)
+        for how in ({}, disturbance, disturbance | {"cycle_disturbed": True})
+    )
+    assert plain == unasked
+    assert plain != disturbed
 
 
 def test_gamma_rises_along_its_ramp(tiny_header: Header) -> None:
