@@ -69,6 +69,8 @@ def set_threads(threads: int | None) -> None:
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+# New objects, and rounds of each generation, until garbage is looked for: Python's own values.
+_OFTEN = 700, 10, 10
 
 
 def keep_freed_memory() -> None:
@@ -91,18 +93,20 @@ def many_pictures() -> Iterator[None]:
 
     Half the cores are left to threads that read and write: reading, fitting and compressing a
     picture of CelebA's size costs about two thirds of what the model costs, and torch's threads
-    lose far more by waiting for a core than by being fewer. Freed memory is kept, and what is
-    loaded by now is not searched for garbage again: a tenth and a twentieth of the time.
+    lose far more by waiting for a core than by being fewer. Freed memory is kept; garbage is
+    looked for often, as pictures may hang on it, but not among what is loaded by now.
     """
-    former = torch.get_num_threads()
-    torch.set_num_threads(max(1, former // 2))
+    threads, thresholds = torch.get_num_threads(), gc.get_threshold()
+    torch.set_num_threads(max(1, threads // 2))
     keep_freed_memory()
     gc.freeze()
+    gc.set_threshold(*_OFTEN)
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
-        torch.set_num_threads(former)
+        torch.set_num_threads(threads)
 
 
 def derive_seed(seed: int, purpose: str, step: int = 0) -> int:

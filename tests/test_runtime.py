@@ -84,14 +84,19 @@ def test_many_pictures_have_half_the_cores_and_keep_memory(
 ) -> None:
     kept: list[bool] = []
     monkeypatch.setattr(runtime, "keep_freed_memory", lambda: kept.append(True))
-    former = torch.get_num_threads()
+    former, thresholds = torch.get_num_threads(), gc.get_threshold()
     torch.set_num_threads(4)
+    gc.set_threshold(400_000)
+    rare = gc.get_threshold()
     try:
         with runtime.many_pictures():
             assert torch.get_num_threads() == 2
             assert gc.get_freeze_count() > 1000
+            assert gc.get_threshold()[0] < 2000
             assert kept == [True]
         assert torch.get_num_threads() == 4
         assert gc.get_freeze_count() == 0
+        assert gc.get_threshold() == rare
     finally:
+        gc.set_threshold(*thresholds)
         torch.set_num_threads(former)
