@@ -204,5 +204,10 @@ ConfigFile = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Precision | None, _option("Machine", "precision", help="Arithmetic of the networks.")
+    Precision | None,
+    _option(
+        "Machine",
+        "precision",
+        help="Arithmetic of the networks; auto: bf16 where the processor multiplies it.",
+    ),
 ]

@@ -285,7 +285,7 @@ def test_a_frozen_target_is_worked_out_once(
         return honest(self, net, x, *args, **named)
 
     monkeypatch.setattr(Objective, "forward", watched)
-    train(small_config(flip=True), tmp_path / "run")
+    train(small_config(flip=True, precision="fp32"), tmp_path / "run")
     torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 10), rtol=0, atol=1e-4)
 
 
