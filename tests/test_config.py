@@ -47,6 +47,17 @@ def test_rows_of_table_1_differ_as_the_paper_says() -> None:
     assert [rows[n].alpha for n in ("ae", "disae", "mddae-dcov")] == [0.0, 0.0, 1.0]
 
 
+def test_faces_of_the_default_recipe_alone_are_disturbed() -> None:
+    recipe = make_config("celeba")
+    assert recipe.cycle_disturbed
+    assert min(recipe.shift, recipe.noise, recipe.colour) > 0
+    for name in set(PRESETS) - {"default"}:
+        row = make_config("celeba", name)
+        assert (row.shift, row.noise, row.colour) == (0, 0.0, 0.0)
+    assert make_config("celeba", "mddae-dcov", noise=0.1).noise == 0.1
+    assert make_config("mnist", "mddae-dcov").shift == make_config("mnist").shift
+
+
 @pytest.mark.parametrize("dataset", DATASET_DEFAULTS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_of_every_data_set_survives_json(dataset: str, preset: str) -> None:
