@@ -197,6 +197,7 @@ class TrainConfig:
     cycle_keep: float = 3.0
     cycle_z: float = 0.0
     cycle_share: float = 0.33
+    cycle_margin: float = 0.0  # of the logit, for each 1 of raw ŷ beyond 0.5; attributes
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     flow_pull: float = 0.3
 
@@ -244,6 +245,7 @@ def _check(config: TrainConfig) -> None:
     not_negative += (
         "cycle",
         "cycle_keep",
+        "cycle_margin",
         "cycle_z",
         "flow_layers",
         "flow_pull",

@@ -191,6 +191,7 @@ class Objective(nn.Module):
             changed, wanted, picked = _swap_classes(y_hat, rng)
         else:
             changed, wanted, picked = _change_attribute(y_hat, rng)
+        beyond = self.config.cycle_margin * (changed - 0.5) * picked
         with frozen(net.flow):
             x_edit = net.decode(changed, z)
         with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
@@ -199,7 +200,8 @@ class Objective(nn.Module):
             seen = F.cross_entropy(logits, wanted)
             kept = logits.new_zeros(())
         else:
-            each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")  # (N, K)
+            # A stronger edit has to be seen more surely.
+            each = F.binary_cross_entropy_with_logits(logits - beyond, wanted, reduction="none")
             floor = -(torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted))
             seen = each[picked].mean()
             kept = (each - floor)[~picked].mean()

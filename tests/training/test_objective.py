@@ -132,6 +132,24 @@ def test_what_an_edit_must_keep_is_weighed(tiny_header: Header, weight: str) -> 
     assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
 
 
+def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None:
+    """Where a picture shows nothing of its edit, the loss is that of the margin alone."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
+    header = replace(tiny_header, model=model, names=("a", "b", "c"))
+    net, margin = AutoEncoder(model), 2.0
+    seen: list[torch.Tensor] = []
+    net.decode = lambda changed, z: seen.append(changed) or torch.rand(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
+    y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
+    config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
+    loss = Objective(config, header).cycle(net, y_hat, z, torch.Generator().manual_seed(2))
+    (changed,) = seen
+    values = changed[changed != y_hat]
+    assert len(values) == 30
+    wanted = torch.nn.functional.softplus(margin * (values - 0.5)).mean()
+    torch.testing.assert_close(loss, wanted)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", list(TargetKind))
 def test_a_step_runs_on_cuda_in_bfloat16(tiny_header: Header, kind: TargetKind) -> None:
