@@ -326,7 +326,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 20},
     "mnist": {"epochs": 40, "image_size": 28, "latent_dim": 12, "shift": 2, "y_epochs": 10},
     "celeba": {
-        "epochs": 40,
+        "epochs": 30,
         "image_size": 64,
         "latent_dim": 256,
         "flow_layers": 0,
