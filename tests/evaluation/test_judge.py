@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mddae_cli.config import TargetKind
+from mddae_cli.data import load_table
 from mddae_cli.data.table import Table
 from mddae_cli.errors import DatasetError
 from mddae_cli.evaluation import judge as judging
@@ -223,6 +224,16 @@ def test_the_network_fits_every_side(side):
     net = judging.JudgeNet(side, 3, 5).eval()
     assert net(torch.rand(2, 3, side, side)).shape == (2, 5)
     assert net.to_logits.in_features <= 16 * 192
+
+
+@pytest.mark.parametrize("taken", [None, torch.bfloat16])
+def test_the_judge_learns_in_the_arithmetic_that_is_fast_here(monkeypatch, taken):
+    seen = set()
+    monkeypatch.setattr(judging, "pick_autocast", lambda precision, device: taken)
+    honest = judging.F.relu
+    monkeypatch.setattr(judging.F, "relu", lambda h, **how: seen.add(h.dtype) or honest(h, **how))
+    judging.train_judge(load_table("digits", limit=60), epochs=1)
+    assert (torch.bfloat16 in seen) == (taken is torch.bfloat16)
 
 
 def test_epochs_shrink_as_the_data_grow():
