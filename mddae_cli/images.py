@@ -518,6 +518,18 @@ def write_image(path: str | Path, array: Pixels, options: WriteOptions = WRITE_D
     write_encoded(path, image_bytes(array, format_of(path), options))
 
 
+def make_folder(target: Path) -> None:
+    """Make the folder of a result.
+
+    Raises:
+        ImageError: If the disk refuses.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ImageError(f"folder {str(target.parent)!r}: {exc.strerror}.") from exc
+
+
 def write_encoded(path: str | Path, data: bytes) -> None:
     """Write a picture that is encoded already, atomically.
 

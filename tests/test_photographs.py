@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from mddae_cli import editing, images, photographs
-from mddae_cli.align import template
+from mddae_cli.align import prepared, template
 from mddae_cli.align.options import DEFAULTS, Align, AlignOptions, Size
 from mddae_cli.align.paste import difference_of
 from mddae_cli.align.photograph import Photograph
+from mddae_cli.align.placement import place
 from mddae_cli.align.similarity import Similarity
 from mddae_cli.align.warp import corners, cut
 from mddae_cli.editing import Codes, Model
@@ -47,7 +48,7 @@ def photo(astronaut: np.ndarray) -> bytes:
 
 def seen_square(photograph: Photograph, options: AlignOptions, model: Model) -> np.ndarray:
     """Return the corners of what the model saw."""
-    placed = photographs.place(photograph.pixels, model.header, options)[0]
+    placed = place(photograph.pixels, model.header, options)[0]
     return corners(placed.to_picture, 64, 64)
 
 
@@ -64,7 +65,7 @@ def test_outside_the_face_no_bit_differs(faces: Model, photo: bytes, astronaut: 
 def test_a_value_that_the_face_has_already_changes_nothing(
     faces: Model, photo: bytes, astronaut: np.ndarray
 ) -> None:
-    placed = photographs.place(astronaut, faces.header, EYES)[0]
+    placed = place(astronaut, faces.header, EYES)[0]
     y_hat = faces.encode(placed.crop[None]).y_hat[0]
     raw = dataclasses.replace(faces, raw=True)
     for name in ("Smiling", "Eyeglasses", "Male"):
@@ -77,7 +78,7 @@ def test_a_value_that_the_face_has_already_changes_nothing(
 def test_what_is_added_lies_where_the_model_saw_it(
     faces: Model, photo: bytes, astronaut: np.ndarray
 ) -> None:
-    placed = photographs.place(astronaut, faces.header, EYES)[0]
+    placed = place(astronaut, faces.header, EYES)[0]
     codes = faces.encode(placed.crop[None])
     before, after = (photographs.to_floats(faces.decode(c))[0] for c in (codes, codes.set(CHANGE)))
     wanted = difference_of(placed.crop, before, after)
@@ -94,7 +95,7 @@ def test_what_is_added_lies_where_the_model_saw_it(
 def test_there_is_no_seam(faces: Model, photo: bytes, astronaut: np.ndarray) -> None:
     """The change is no steeper near the border of the square than inside it."""
     result = photographs.edit_photograph(photo, faces, EYES, Blond_Hair=3.0, Pale_Skin=2.0)
-    placed = photographs.place(astronaut, faces.header, EYES)[0]
+    placed = place(astronaut, faces.header, EYES)[0]
     added = (result.pixels.astype(float) - astronaut).mean(axis=2)
     steep = np.hypot(*np.gradient(added))
     height, width = added.shape
@@ -250,13 +251,13 @@ def test_few_photographs_are_held_at_a_time(
     for i in range(30):
         Image.fromarray(big).save(root / f"{i:02}.png")
     read: list[str] = []
-    real = photographs.read_photograph
+    real = prepared.read_photograph
 
     def counted(source: str | Path | bytes, **more: object) -> Photograph:
         read.append(str(source))
         return real(source, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(photographs, "read_photograph", counted)
+    monkeypatch.setattr(prepared, "read_photograph", counted)
     options = AlignOptions(Align.NEVER, size=Size.NATIVE)
     written: list[Path | None] = []
     jobs = [(Source(str(p), p.name), tmp_path / p.name) for p in sorted(root.iterdir())]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mddae_cli.align import mtcnn, template
+from mddae_cli.align import template
 from mddae_cli.align.similarity import Points, Similarity, fit_similarity
 from mddae_cli.align.warp import cut
 from mddae_cli.images import Pixels
@@ -108,6 +108,8 @@ def _upright_faces(image: Pixels) -> list[Face]:
 
 def _candidates(image: Pixels) -> list[Points]:
     """Return five points (5, 2) of each face that MTCNN sees, most certain first."""
+    from mddae_cli.align import mtcnn  # imports torch: not for pictures that are fitted alone
+
     boxes = mtcnn.find_boxes(image, _SMALLEST)
     if not len(boxes):
         return []
@@ -141,6 +143,8 @@ def look(aligned: Pixels) -> tuple[Points, float]:
     Args:
         aligned: uint8 (218, 178, 3).
     """
+    from mddae_cli.align import mtcnn
+
     mirror = np.ascontiguousarray(aligned[:, ::-1])
     crops = [mtcnn.crop_squares(picture, _SQUARES, 48) for picture in (aligned, mirror)]
     scores, shares, _ = mtcnn.points_of(np.concatenate(crops))

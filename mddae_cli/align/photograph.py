@@ -127,12 +127,12 @@ def read_photograph(
         ImageError: If the file is missing, no picture, damaged or too large; ``name: reason``.
     """
     with images.named_errors(source, name):
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        image, animated = images.load(data, max_pixels)
+        image, animated = images.load(source, max_pixels)
+        format = "JPEG" if image.format == "MPO" else image.format or "PNG"
         own, profile = _own(image)
         plain = own.mode == "RGB" and profile is None
         srgb = np.asarray(own) if plain else images.parts_of(own)[0]
-        return Photograph(own, srgb, _format(data), profile, _exif(image), animated)
+        return Photograph(own, srgb, format, profile, _exif(image), animated)
 
 
 def photograph_of(pixels: Pixels) -> Photograph:
@@ -152,11 +152,6 @@ def _own(image: Image.Image) -> tuple[Image.Image, bytes | None]:
         return own, profile
     srgb = Image.fromarray(images.parts_of(image)[0])
     return srgb.convert("L") if image.mode in ("1", "F") or image.mode[0] == "I" else srgb, None
-
-
-def _format(data: bytes) -> str:
-    with Image.open(io.BytesIO(data), formats=images.FORMATS) as image:
-        return "JPEG" if image.format == "MPO" else image.format or "PNG"
 
 
 def _exif(image: Image.Image) -> bytes | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mddae_cli import images
-from mddae_cli.align import mtcnn, template
+from mddae_cli.align import template
 from mddae_cli.align.detector import Face, face_at, find_faces
 from mddae_cli.align.options import Align, AlignOptions
 from mddae_cli.align.similarity import Similarity
@@ -53,6 +53,8 @@ def require_faces(header: Header, options: AlignOptions) -> None:
         raise UsageError(
             f"--align is for models of CelebA's aligned faces, and this one is of {header.dataset}."
         )
+    from mddae_cli.align import mtcnn  # imports torch
+
     if options.eyes is None and not mtcnn.is_installed():
         raise UsageError(mtcnn.MISSING)
 
@@ -79,7 +81,7 @@ def place(
     Raises:
         ImageError: If there is no such face, or it is too small.
     """
-    if not _is_searched(image, header, options):
+    if not is_searched(image, header, options):
         return [_fitted(image, header.preprocess, how)]
     return [_aligned(image, face, header.preprocess) for face in choose_faces(image, options)]
 
@@ -98,7 +100,8 @@ def first_crop(
     return crop
 
 
-def _is_searched(image: Pixels, header: Header, options: AlignOptions) -> bool:
+def is_searched(image: Pixels, header: Header, options: AlignOptions) -> bool:
+    """Return whether :func:`place` looks for faces in a picture, uint8 (H, W, 3)."""
     if options.align is Align.NEVER or not knows_faces(header):
         return False
     if options.align is Align.ALWAYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -13,7 +14,7 @@ import typer
 
 from mddae_cli.cli import console
 from mddae_cli.cli.options import parse_shard
-from mddae_cli.errors import ImageError, UsageError
+from mddae_cli.errors import UsageError
 from mddae_cli.formats import (
     READ_DEFAULTS,
     WRITE_DEFAULTS,
@@ -221,20 +222,24 @@ def change_all(
 ) -> Iterator[Result]:
     """Change and write every picture, say what became of each, and leave with 1 if one failed."""
     from mddae_cli import pipeline, runtime
+    from mddae_cli.workers import start_workers
 
-    edit: Callable[..., Iterator[Result]] = pipeline.edit_sources
-    if faces is not None and pipeline.are_photographs(model.header, faces):
-        edit = functools.partial(pipeline.edit_photographs, options=faces)
-    results = edit(
-        model,
-        planned.jobs,
-        change,
-        overwrite=overwrite,
-        batch_size=batch_size,
-        read=read,
-        write=functools.partial(write_result, options=write),
-    )
-    with runtime.many_pictures():
+    with runtime.many_pictures(), contextlib.ExitStack() as stack:
+        edit: Callable[..., Iterator[Result]] = pipeline.edit_sources
+        if faces is not None and pipeline.are_photographs(model.header, faces):
+            workers = start_workers(len(planned.jobs), model.header, faces, read, write)
+            edit = functools.partial(
+                pipeline.edit_photographs, options=faces, workers=stack.enter_context(workers)
+            )
+        results = edit(
+            model,
+            planned.jobs,
+            change,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            read=read,
+            write=functools.partial(write_result, options=write),
+        )
         yield from tell_all(
             first_frames(results, quiet=quiet),
             model.names,
@@ -316,23 +321,11 @@ def write_result(
         else:
             sys.stdout.buffer.write(images.image_bytes(picture))
         return
-    make_folder(target)
+    images.make_folder(target)
     if isinstance(picture, Photograph):
         picture.save(target, options)
     else:
         images.write_image(target, picture, options)
-
-
-def make_folder(target: Path) -> None:
-    """Make the folder of a result.
-
-    Raises:
-        ImageError: If the disk refuses.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ImageError(f"folder {str(target.parent)!r}: {exc.strerror}.") from exc
 
 
 def _say_record(result: Result, status: str, names: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from mddae_cli.cli.options import parse_values
 from mddae_cli.cli.pictures import (
     Plan,
     first_frames,
-    make_folder,
     plan,
     tell_all,
     write_options,
@@ -235,7 +234,7 @@ def draw_all(
 
 def _writer(figure: Figure, look: Look, options: WriteOptions) -> Write:
     """Return what draws and writes one sheet or animation."""
-    from mddae_cli import figures
+    from mddae_cli import figures, images
 
     style = look.style
 
@@ -248,7 +247,7 @@ def _writer(figure: Figure, look: Look, options: WriteOptions) -> Write:
 
     def write_animation(target: Path | None, pictures: Sequence[Cells]) -> None:
         if target is not None:
-            make_folder(target)
+            images.make_folder(target)
             figures.draw_frames(sweep, pictures, style, frame_ms).save(target)
 
     return write_animation

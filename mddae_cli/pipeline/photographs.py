@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -23,12 +24,12 @@ from mddae_cli import images, photographs
 from mddae_cli.align.options import Align, AlignOptions, Size
 from mddae_cli.align.photograph import Photograph
 from mddae_cli.align.placement import knows_faces
+from mddae_cli.align.prepared import Prepared, crops_of, prepare
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError
 from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import Header
 from mddae_cli.images import Pixels
-from mddae_cli.photographs import Prepared
 from mddae_cli.pipeline.flow import (
     WRITERS,
     Edited,
@@ -40,6 +41,7 @@ from mddae_cli.pipeline.flow import (
     model_threads,
 )
 from mddae_cli.pipeline.sources import STDIN
+from mddae_cli.workers import GROUP, Outbox, Read, Workers
 
 # Photographs are held decoded, before and after the model, up to this many pixels in all (and at
 # least one), so that memory depends neither on how many there are nor on how large they are.
@@ -55,6 +57,7 @@ class _Read(NamedTuple):
     job: Job
     prepared: Prepared | str
     elapsed_s: float
+    by_worker: bool = False
 
 
 def edit_photographs(
@@ -67,6 +70,7 @@ def edit_photographs(
     batch_size: int = 64,
     read: ReadOptions = READ_DEFAULTS,
     write: Callable[[Path | None, Written], None],
+    workers: Workers | None = None,
 ) -> Iterator[Result]:
     """Change faces of pictures, write them, and yield what became of each, in order of ``jobs``.
 
@@ -83,11 +87,14 @@ def edit_photographs(
         read: How pictures are read, and fitted where no face is looked for.
         write: Writes one result; None is standard output. An ImageError of it is that
             picture's failure.
+        workers: Processes that read pictures that no face is looked for in, and write their
+            results; by default threads do.
     """
 
     def work(todo: Sequence[Job]) -> Iterator[Edited | Failed]:
-        ready = _read_ahead(model, todo, options, read, most=2 * batch_size)
-        return _edited(model, ready, change, batch_size, write)
+        asked = _asked(workers, todo, ahead=2 * batch_size)
+        ready = _read_ahead(model, asked, options, read, most=2 * batch_size)
+        return _edited(model, ready, change, batch_size, write, workers)
 
     return leave_out_done(jobs, work, overwrite=overwrite)
 
@@ -103,6 +110,7 @@ def _edited(
     change: Callable[[Codes], Codes],
     batch_size: int,
     write: Callable[[Path | None, Written], None],
+    workers: Workers | None,
 ) -> Iterator[Edited | Failed]:
     waiting: deque[tuple[int, Waiting]] = deque()
     running: deque[Future[list[tuple[int, Waiting]]]] = deque()
@@ -110,7 +118,7 @@ def _edited(
     with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(at_once) as thinkers:
 
         def think(batch: Sequence[_Read]) -> list[tuple[int, Waiting]]:
-            return list(_changed(model, change, batch, writers, write))
+            return list(_changed(model, change, batch, writers, write, workers))
 
         for batch in _batches(ready, batch_size):
             running.append(thinkers.submit(think, batch))
@@ -124,21 +132,50 @@ def _edited(
             yield waiting.popleft()[1]()
 
 
+def _asked(
+    workers: Workers | None, jobs: Sequence[Job], *, ahead: int
+) -> Iterator[tuple[Job, Read]]:
+    """Yield jobs with what workers have read of each, in order."""
+    if workers is None:
+        yield from ((job, Read(None)) for job in jobs)
+        return
+    waiting: deque[tuple[Sequence[Job], Callable[[], list[Read]]]] = deque()
+    # One for each worker to be at, and as many as the model may take at once.
+    groups = workers.count + math.ceil(ahead / GROUP)
+    for first in range(0, len(jobs), GROUP):
+        group = jobs[first : first + GROUP]
+        waiting.append((group, workers.read([source.name for source, _ in group])))
+        if len(waiting) > groups:
+            done, results = waiting.popleft()
+            yield from zip(done, results(), strict=True)
+    for done, results in waiting:
+        yield from zip(done, results(), strict=True)
+
+
 def _read_ahead(
-    model: Model, jobs: Sequence[Job], options: AlignOptions, read: ReadOptions, *, most: int
+    model: Model,
+    asked: Iterator[tuple[Job, Read]],
+    options: AlignOptions,
+    read: ReadOptions,
+    *,
+    most: int,
 ) -> Iterator[_Read]:
     """Yield what becomes of each job's picture, in order; large ones are read fewer at a time."""
-    waiting: deque[Future[_Read]] = deque()
-    todo = iter(jobs)
+    waiting: deque[Callable[[], _Read]] = deque()
     ahead = threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         try:
             while True:
-                for job in itertools.islice(todo, max(0, ahead - len(waiting))):
-                    waiting.append(pool.submit(_prepared, job, model.header, options, read))
+                some = itertools.islice(asked, max(0, ahead - len(waiting)))
+                for job, (prepared, elapsed_s) in some:
+                    if prepared is None:
+                        reading = pool.submit(_prepared, job, model.header, options, read)
+                        waiting.append(reading.result)
+                    else:
+                        waiting.append(functools.partial(_Read, job, prepared, elapsed_s, True))
                 if not waiting:
                     return
-                done = waiting.popleft().result()
+                done = waiting.popleft()()
                 weight = _weight(done.prepared)
                 yield done
                 del done  # or it would be held until the next is read
@@ -152,7 +189,7 @@ def _prepared(job: Job, header: Header, options: AlignOptions, read: ReadOptions
     prepared: Prepared | str
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name)
-        prepared = photographs.prepare(data, header, options, read, name=name)
+        prepared = prepare(data, header, options, read, name=name)
     except ImageError as exc:
         prepared = images.reason_of(exc, name)
     return _Read(job, prepared, time.perf_counter() - start)
@@ -161,12 +198,14 @@ def _prepared(job: Job, header: Header, options: AlignOptions, read: ReadOptions
 def _batches(ready: Iterator[_Read], batch_size: int) -> Iterator[list[_Read]]:
     """Yield pictures that go through the model together."""
     batch: list[_Read] = []
+    faces = pixels = 0
     for item in ready:
         batch.append(item)
-        faces = sum(len(r.prepared.placements) for r in batch if not isinstance(r.prepared, str))
-        if faces >= batch_size or sum(_weight(r.prepared) for r in batch) > _MOST_PIXELS // 2:
+        faces += 0 if isinstance(item.prepared, str) else len(item.prepared.placements)
+        pixels += _weight(item.prepared)
+        if faces >= batch_size or pixels > _MOST_PIXELS // 2:
             yield batch
-            batch = []
+            batch, faces, pixels = [], 0, 0
     if batch:
         yield batch
 
@@ -184,23 +223,30 @@ def _changed(
     batch: Sequence[_Read],
     writers: ThreadPoolExecutor,
     write: Callable[[Path | None, Written], None],
+    workers: Workers | None,
 ) -> Iterator[tuple[int, Waiting]]:
     """Yield, in order, what waits for each picture's result, with the pixels that it holds."""
     start = time.perf_counter()
     read = [done.prepared for done in batch if not isinstance(done.prepared, str)]
     placements = [placement for prepared in read for placement in prepared.placements]
     native = any(prepared.photograph is not None for prepared in read)
-    crops = photographs.crops_of(placements) if placements else None
+    crops = crops_of(placements) if placements else None
     faces = None if crops is None else _Faces(model, change, crops, native=native)
     share = (time.perf_counter() - start) / max(len(read), 1)
+    outbox = None if workers is None else Outbox(workers)
     first = 0
-    for (source, target), prepared, elapsed_s in batch:
+    for (source, target), prepared, elapsed_s, by_worker in batch:
         if isinstance(prepared, str) or faces is None:
             yield 0, functools.partial(Failed, source, str(prepared), elapsed_s)
             continue
         part = slice(first, first + len(prepared.placements))
         first = part.stop
-        written = writers.submit(_write, prepared, faces, part, target, write)
+        written: Callable[[], float]
+        if by_worker and outbox is not None and target is not None:
+            result = prepared.result(faces.reconstructed[part], faces.edited[part])
+            written = outbox.add(target, cast("Pixels", result))  # nothing is put back
+        else:
+            written = writers.submit(_write, prepared, faces, part, target, write).result
         done = Edited(
             source,
             target,
@@ -211,12 +257,14 @@ def _changed(
             tuple(p.face for p in prepared.placements if p.face is not None),
         )
         yield _weight(prepared), functools.partial(_settled, done, written)
+    if outbox is not None:
+        outbox.send()
 
 
-def _settled(done: Edited, written: Future[float]) -> Edited | Failed:
+def _settled(done: Edited, written: Callable[[], float]) -> Edited | Failed:
     """Wait until a result is on disk, or say why it is not."""
     try:
-        return dataclasses.replace(done, elapsed_s=done.elapsed_s + written.result())
+        return dataclasses.replace(done, elapsed_s=done.elapsed_s + written())
     except ImageError as exc:
         return Failed(done.source, str(exc), done.elapsed_s)
 
