@@ -26,7 +26,7 @@ from mddae_cli.evaluation.content import kept_path, table_digest
 from mddae_cli.files import write_bytes
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed, generator, pick_autocast, pick_device
+from mddae_cli.runtime import derive_seed, generator, keep_freed_memory, pick_autocast, pick_device
 
 JUDGE_VERSION = 1
 JUDGE_SEED = 1729
@@ -195,6 +195,7 @@ def train_judge(
             f"{len(table.splits['test'])} test pictures. Give it more, or a larger --limit."
         )
     where = pick_device(device)
+    keep_freed_memory()
     epochs = epochs or default_epochs(len(train))
     devices = [where] if where.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

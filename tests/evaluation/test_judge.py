@@ -59,6 +59,13 @@ def test_a_judge_learns_what_real_pictures_show(kind):
     assert judge.accuracy == pytest.approx(right)
 
 
+def test_training_a_judge_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(judging, "keep_freed_memory", lambda: kept.append(True))
+    train_judge(bars(TargetKind.ATTRIBUTES, rows=80), epochs=1)
+    assert kept == [True]
+
+
 def test_a_judge_never_learns_from_validation_or_test_pictures():
     table = bars(TargetKind.ATTRIBUTES, rows=80)
     images, labels = table.images.copy(), table.labels.copy()
