@@ -42,6 +42,8 @@ class AlignOptions:
 
 
 DEFAULTS = AlignOptions()
+# No face is looked for, and the model's own picture is the result.
+FITTED = AlignOptions(Align.NEVER, size=Size.MODEL)
 
 
 def make_options(align: str, face: str, size: Size | None) -> AlignOptions:

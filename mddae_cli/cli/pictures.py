@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import typer
 
+from mddae_cli.align.options import FITTED
 from mddae_cli.cli import console
 from mddae_cli.cli.options import parse_shard
 from mddae_cli.errors import UsageError
@@ -218,27 +218,26 @@ def change_all(
     quiet: bool,
     read: ReadOptions = READ_DEFAULTS,
     write: WriteOptions = WRITE_DEFAULTS,
-    faces: AlignOptions | None = None,
+    faces: AlignOptions = FITTED,
 ) -> Iterator[Result]:
     """Change and write every picture, say what became of each, and leave with 1 if one failed."""
     from mddae_cli import pipeline, runtime
     from mddae_cli.workers import start_workers
 
-    with runtime.many_pictures(), contextlib.ExitStack() as stack:
-        edit: Callable[..., Iterator[Result]] = pipeline.edit_sources
-        if faces is not None and pipeline.are_photographs(model.header, faces):
-            workers = start_workers(len(planned.jobs), model.header, faces, read, write)
-            edit = functools.partial(
-                pipeline.edit_photographs, options=faces, workers=stack.enter_context(workers)
-            )
-        results = edit(
+    with (
+        runtime.many_pictures(),
+        start_workers(len(planned.jobs), model.header, faces, read, write) as workers,
+    ):
+        results = pipeline.edit_photographs(
             model,
             planned.jobs,
             change,
+            faces,
             overwrite=overwrite,
             batch_size=batch_size,
             read=read,
             write=functools.partial(write_result, options=write),
+            workers=workers,
         )
         yield from tell_all(
             first_frames(results, quiet=quiet),

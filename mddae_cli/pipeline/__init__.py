@@ -19,11 +19,10 @@ from mddae_cli.pipeline.flow import (
     Result,
     Seen,
     Skipped,
-    edit_sources,
     encode_sources,
     leave_out_done,
 )
-from mddae_cli.pipeline.photographs import are_photographs, edit_photographs
+from mddae_cli.pipeline.photographs import edit_photographs
 from mddae_cli.pipeline.sources import STDIN, Search, Source, find_sources, search
 from mddae_cli.pipeline.targets import STDOUT, is_one_file, output_folder, plan_targets
 
@@ -43,11 +42,9 @@ __all__ = [
     "Skipped",
     "Source",
     "appending",
-    "are_photographs",
     "check_format",
     "decode_rows",
     "edit_photographs",
-    "edit_sources",
     "encode_sources",
     "find_sources",
     "format_of",

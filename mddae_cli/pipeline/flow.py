@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ import torch
 
 from mddae_cli import images
 from mddae_cli.align.detector import Face
-from mddae_cli.editing import Codes, Model, to_pixels
+from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError
 from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import Preprocess
@@ -134,13 +134,6 @@ class _Ready:
     elapsed_s: float
 
 
-class _Changed(NamedTuple):
-    pixels: Pixels
-    before: Floats
-    after: Floats
-    elapsed_s: float
-
-
 def model_threads(model: Model) -> int:
     """Return how many batches go through a model at once: all cores, torch's threads each.
 
@@ -149,39 +142,6 @@ def model_threads(model: Model) -> int:
     if model.device.type != "cpu":
         return 1
     return max(1, (os.cpu_count() or 1) // torch.get_num_threads())
-
-
-def edit_sources(
-    model: Model,
-    jobs: Sequence[Job],
-    change: Callable[[Codes], Codes],
-    *,
-    overwrite: bool = False,
-    batch_size: int = 64,
-    read: ReadOptions = READ_DEFAULTS,
-    write: Write,
-) -> Iterator[Result]:
-    """Change pictures, write them, and yield what became of each, in the order of ``jobs``.
-
-    Decoding and writing go on in threads while the model works. What cannot be read or written
-    is yielded as :class:`Failed` and the rest is done.
-
-    Args:
-        model: The model.
-        jobs: What to read, and where its result goes.
-        change: From the codes of a batch to those that are decoded.
-        overwrite: Whether results that are there are made again.
-        batch_size: Pictures that go through the model at a time.
-        read: How pictures are read and fitted.
-        write: Writes one result, uint8 (S, S, C), with a further channel where the picture has
-            alpha; None is standard output. An :class:`~mddae_cli.errors.ImageError` of it is that
-            picture's failure.
-    """
-    return leave_out_done(
-        jobs,
-        lambda todo: _edited(model, todo, change, batch_size, read, write),
-        overwrite=overwrite,
-    )
 
 
 def leave_out_done(
@@ -198,75 +158,6 @@ def leave_out_done(
     finished = work([job for job, skip in zip(jobs, skipped, strict=True) if not skip])
     for (source, target), skip in zip(jobs, skipped, strict=True):
         yield Skipped(source, target) if skip and target is not None else next(finished)
-
-
-def _edited(
-    model: Model,
-    jobs: Sequence[Job],
-    change: Callable[[Codes], Codes],
-    batch_size: int,
-    read: ReadOptions,
-    write: Write,
-) -> Iterator[Edited | Failed]:
-    decoded = _decoded(model, [source for source, _ in jobs], read, ahead=_AHEAD * batch_size)
-    targets = (target for _, target in jobs)
-    waiting: deque[Callable[[], Edited | Failed]] = deque()
-    with ThreadPoolExecutor(WRITERS) as writers:
-        while batch := list(itertools.islice(decoded, batch_size)):
-            whole = [ready for ready in batch if isinstance(ready, _Ready)]
-            changed = iter(_change(model, change, whole) if whole else ())
-            for ready, target in zip(batch, targets, strict=False):
-                if isinstance(ready, Failed):
-                    waiting.append(_now(ready))
-                    continue
-                result = next(changed)
-                written = writers.submit(_write, write, target, result.pixels, ready.alpha)
-                waiting.append(_settled(ready, target, result, written))
-            while len(waiting) > _AHEAD * batch_size:
-                yield waiting.popleft()()
-        while waiting:
-            yield waiting.popleft()()
-
-
-def _change(
-    model: Model, change: Callable[[Codes], Codes], batch: Sequence[_Ready]
-) -> Iterator[_Changed]:
-    start = time.perf_counter()
-    codes = model.encode(np.stack([ready.pixels for ready in batch]))
-    changed = change(codes)
-    results = to_pixels(model.decode(changed))
-    before, after = codes.y_hat.cpu().numpy(), changed.y_hat.cpu().numpy()
-    share = (time.perf_counter() - start) / len(batch)
-    return map(_Changed, results, before, after, itertools.repeat(share))
-
-
-def _write(write: Write, target: Path | None, pixels: Pixels, alpha: Pixels | None) -> float:
-    """Write a result with the transparency of its picture; return the seconds it took."""
-    start = time.perf_counter()
-    write(target, pixels if alpha is None else images.with_alpha(pixels, alpha))
-    return time.perf_counter() - start
-
-
-def _now(result: Failed) -> Callable[[], Failed]:
-    return lambda: result
-
-
-def _settled(
-    ready: _Ready, target: Path | None, result: _Changed, written: Future[float]
-) -> Callable[[], Edited | Failed]:
-    """Return what waits until a result is on disk, or says why it is not."""
-    # Neither holds on to the pixels: results wait for those before them.
-    source, animated = ready.source, ready.animated
-    before, after, elapsed_s = result.before, result.after, ready.elapsed_s + result.elapsed_s
-
-    def wait() -> Edited | Failed:
-        try:
-            total = elapsed_s + written.result()
-        except ImageError as exc:
-            return Failed(source, str(exc), elapsed_s)
-        return Edited(source, target, before, after, total, animated)
-
-    return wait
 
 
 def encode_sources(

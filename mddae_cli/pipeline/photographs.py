@@ -21,9 +21,8 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from mddae_cli import images, photographs
-from mddae_cli.align.options import Align, AlignOptions, Size
+from mddae_cli.align.options import AlignOptions
 from mddae_cli.align.photograph import Photograph
-from mddae_cli.align.placement import knows_faces
 from mddae_cli.align.prepared import Prepared, crops_of, prepare
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError
@@ -97,11 +96,6 @@ def edit_photographs(
         return _edited(model, ready, change, batch_size, write, workers)
 
     return leave_out_done(jobs, work, overwrite=overwrite)
-
-
-def are_photographs(header: Header, options: AlignOptions) -> bool:
-    """Return whether pictures may be aligned, or be given back at their own size."""
-    return options.size is Size.NATIVE or (options.align is not Align.NEVER and knows_faces(header))
 
 
 def _edited(

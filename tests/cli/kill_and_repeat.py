@@ -1,10 +1,11 @@
 """Kill ``mddae edit`` over a folder at random moments and run it again; run as a script.
 
-    python kill_and_repeat.py FOLDER KILLS
+    python kill_and_repeat.py FOLDER KILLS FEWEST
 
-Prints a JSON line for each kill: how many files there were, and whether the repeated run ended
-with the bytes of one that nobody disturbed. What is run is forked from a process that has
-imported everything and started no thread, so that the moments fall into the work.
+From FEWEST pictures on, processes beside the model read and write. Prints a JSON line for each
+kill: how many files there were, and whether the repeated run ended with the bytes of one that
+nobody disturbed. What is run is forked from a process that has imported everything and started no
+thread, so that the moments fall into the work.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from mddae_cli import pipeline
+from mddae_cli import pipeline, workers
 from mddae_cli.cli.app import app
 
 assert pipeline is not None  # imported here, not in each child
@@ -49,7 +50,7 @@ def wait_for(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    folder, kills = Path(sys.argv[1]), int(sys.argv[2])
+    folder, kills, workers.WORTH_IT = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     out = folder.parent / "out"
     os.waitpid(start(folder, out), 0)
     whole = files(out)

@@ -179,12 +179,15 @@ def test_a_hostile_folder_is_done_but_for_what_is_no_picture(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork processes")
-def test_a_killed_run_that_is_repeated_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fewest", [1000, 1], ids=["threads", "processes"])
+def test_a_killed_run_that_is_repeated_ends_with_the_same_bytes(
+    tmp_path: Path, fewest: int
+) -> None:
     """``MDDAE_KILLS=50`` kills at fifty moments."""
     fill(tmp_path / "in", good=60, hostile=3)
     script = Path(__file__).with_name("kill_and_repeat.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "in"), str(KILLS)],
+        [sys.executable, str(script), str(tmp_path / "in"), str(KILLS), str(fewest)],
         capture_output=True,
         text=True,
         check=True,
