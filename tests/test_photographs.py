@@ -23,7 +23,8 @@ from mddae_cli.align.similarity import Similarity
 from mddae_cli.align.warp import corners, cut
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import ImageError, UsageError
-from mddae_cli.pipeline import Edited, Failed, Skipped, Source, edit_photographs, flow
+from mddae_cli.pipeline import Edited, Failed, Skipped, Source, edit_photographs
+from mddae_cli.pipeline import photographs as flow
 
 EYES = AlignOptions(Align.ALWAYS, (204.0, 101.0, 248.0, 103.0))
 CHANGE = {"Smiling": -0.8}
@@ -242,8 +243,6 @@ def test_celeba_s_proportions_give_what_edit_image_gives(
 def test_few_photographs_are_held_at_a_time(
     faces: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mddae_cli.pipeline import photographs as flow
-
     monkeypatch.setattr(flow, "_MOST_PIXELS", 2_000_000)
     root = tmp_path / "many"
     root.mkdir()
@@ -275,9 +274,9 @@ def test_all_cores_are_given_batches_of_the_threads_that_torch_has(
 ) -> None:
     monkeypatch.setattr(flow.os, "cpu_count", lambda: 8)
     monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 4)
-    assert flow.model_threads(faces) == 2
+    assert flow._model_threads(faces) == 2
     monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 16)
-    assert flow.model_threads(faces) == 1
+    assert flow._model_threads(faces) == 1
     monkeypatch.setattr(flow.torch, "get_num_threads", lambda: 1)
     on_gpu = dataclasses.replace(faces, device=torch.device("cuda"))
-    assert flow.model_threads(on_gpu) == 1
+    assert flow._model_threads(on_gpu) == 1

@@ -32,8 +32,6 @@ from mddae_cli.pipeline.sources import STDIN, Source
 Floats = npt.NDArray[np.float32]
 # Pictures are decoded this many batches ahead of the model, so memory does not grow with inputs.
 _AHEAD = 2
-# Writers wait for the disk most of the time: more of them than cores.
-WRITERS = 16
 
 
 @dataclass(frozen=True)
@@ -132,16 +130,6 @@ class _Ready:
     alpha: Pixels | None
     animated: bool
     elapsed_s: float
-
-
-def model_threads(model: Model) -> int:
-    """Return how many batches go through a model at once: all cores, torch's threads each.
-
-    Several batches of one thread each lose less by waiting than one batch of several threads.
-    """
-    if model.device.type != "cpu":
-        return 1
-    return max(1, (os.cpu_count() or 1) // torch.get_num_threads())
 
 
 def leave_out_done(

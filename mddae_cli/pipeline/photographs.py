@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
+import torch
 
 from mddae_cli import images, photographs
 from mddae_cli.align.options import AlignOptions
@@ -30,14 +31,12 @@ from mddae_cli.formats import READ_DEFAULTS, ReadOptions
 from mddae_cli.header import Header
 from mddae_cli.images import Pixels
 from mddae_cli.pipeline.flow import (
-    WRITERS,
     Edited,
     Failed,
     Floats,
     Job,
     Result,
     leave_out_done,
-    model_threads,
 )
 from mddae_cli.pipeline.sources import STDIN
 from mddae_cli.workers import GROUP, Outbox, Read, Workers
@@ -45,6 +44,8 @@ from mddae_cli.workers import GROUP, Outbox, Read, Workers
 # Photographs are held decoded, before and after the model, up to this many pixels in all (and at
 # least one), so that memory depends neither on how many there are nor on how large they are.
 _MOST_PIXELS = 32_000_000
+# Writers wait for the disk most of the time: more of them than cores.
+_WRITERS = 16
 
 Written = Photograph | Pixels
 Waiting = Callable[[], Edited | Failed]
@@ -108,8 +109,8 @@ def _edited(
 ) -> Iterator[Edited | Failed]:
     waiting: deque[tuple[int, Waiting]] = deque()
     running: deque[Future[list[tuple[int, Waiting]]]] = deque()
-    at_once = model_threads(model)
-    with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(at_once) as thinkers:
+    at_once = _model_threads(model)
+    with ThreadPoolExecutor(_WRITERS) as writers, ThreadPoolExecutor(at_once) as thinkers:
 
         def think(batch: Sequence[_Read]) -> list[tuple[int, Waiting]]:
             return list(_changed(model, change, batch, writers, write, workers))
@@ -144,6 +145,16 @@ def _asked(
             yield from zip(done, results(), strict=True)
     for done, results in waiting:
         yield from zip(done, results(), strict=True)
+
+
+def _model_threads(model: Model) -> int:
+    """Return how many batches go through a model at once: all cores, torch's threads each.
+
+    Several batches of one thread each lose less by waiting than one batch of several threads.
+    """
+    if model.device.type != "cpu":
+        return 1
+    return max(1, (os.cpu_count() or 1) // torch.get_num_threads())
 
 
 def _read_ahead(
