@@ -94,7 +94,8 @@ def many_pictures() -> Iterator[None]:
     Half the cores are left to threads that read and write: reading, fitting and compressing a
     picture of CelebA's size costs about two thirds of what the model costs, and torch's threads
     lose far more by waiting for a core than by being fewer. Freed memory is kept; garbage is
-    looked for often, as pictures may hang on it, but not among what is loaded by now.
+    looked for often, as pictures may hang on it, but not among what is loaded by now. Every command
+    that shows pictures to a model does so under it: other threads could round differently.
     """
     threads, thresholds = torch.get_num_threads(), gc.get_threshold()
     torch.set_num_threads(max(1, threads // 2))

@@ -91,7 +91,7 @@ def command(
     header = read_header(where)
     faces = one_face(align, face)
 
-    from mddae_cli import editing, pipeline
+    from mddae_cli import editing, pipeline, runtime
     from mddae_cli.align import placement
     from mddae_cli.files import write_atomically
 
@@ -120,16 +120,17 @@ def command(
         results = first_frames(results, quiet=quiet)
         return _counted(pipeline.writable(results, chosen), counts)
 
-    if place is not None and append:
-        with pipeline.appending(place, columns, chosen, str(where)) as file:
-            todo = [source for source in sources if source.name not in file.inputs]
-            counts["skipped"] = len(sources) - len(todo)
-            pipeline.write_codes(file.handle, rows(todo), columns, chosen, heading=file.is_new)
-    elif place is not None:
-        every = rows(sources)
-        write_atomically(place, lambda out: pipeline.write_codes(out, every, columns, chosen))
-    else:
-        pipeline.write_codes(sys.stdout.buffer, rows(sources), columns, chosen)
+    with runtime.many_pictures():  # as edit: other threads could round differently
+        if place is not None and append:
+            with pipeline.appending(place, columns, chosen, str(where)) as file:
+                todo = [source for source in sources if source.name not in file.inputs]
+                counts["skipped"] = len(sources) - len(todo)
+                pipeline.write_codes(file.handle, rows(todo), columns, chosen, heading=file.is_new)
+        elif place is not None:
+            every = rows(sources)
+            write_atomically(place, lambda out: pipeline.write_codes(out, every, columns, chosen))
+        else:
+            pipeline.write_codes(sys.stdout.buffer, rows(sources), columns, chosen)
     _report(place, counts, others, quiet=quiet)
 
 

@@ -82,7 +82,7 @@ def decode_all(
     Raises:
         UsageError: If the codes are not of this model, or their places cannot be used.
     """
-    from mddae_cli import editing, pipeline
+    from mddae_cli import editing, pipeline, runtime
 
     if output == pipeline.STDOUT and sys.stdout.isatty():
         raise UsageError("-o - would write a picture onto the terminal: redirect it.")
@@ -102,7 +102,8 @@ def decode_all(
             write=functools.partial(write_result, options=write),
         )
         many = len(sources) > 1
-        yield from tell_all(results, net.names, many=many, as_json=as_json, quiet=quiet)
+        with runtime.many_pictures():
+            yield from tell_all(results, net.names, many=many, as_json=as_json, quiet=quiet)
 
 
 def _targets(sources: Sequence[Source], output: str | None, label: str) -> list[Path | None]:

@@ -117,17 +117,15 @@ class Skipped:
 Job = tuple[Source, Path | None]
 Result = Edited | Drawn | Skipped | Failed
 Done = TypeVar("Done")
-Write = Callable[[Path | None, Pixels], None]
 Fitting = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A picture at the model's side: ``pixels`` (S, S, C), ``alpha`` (S, S) or None."""
+    """A picture at the model's side: ``pixels`` (S, S, C)."""
 
     source: Source
     pixels: Pixels
-    alpha: Pixels | None
     animated: bool
     elapsed_s: float
 
@@ -216,14 +214,11 @@ def _read(
     try:
         data = sys.stdin.buffer.read() if source.name == STDIN else Path(source.name)
         picture = images.decode(data, name=source.name, max_pixels=read.max_pixels)
-        if fit is not None:
+        if fit is None:
+            pixels = images.fit(picture.pixels, preprocess, read.fit)
+        else:
             pixels = fit(picture.pixels)
-            return _Ready(source, pixels, None, picture.animated, time.perf_counter() - start)
-        pixels = images.fit(picture.pixels, preprocess, read.fit)
-        alpha = picture.alpha
-        if alpha is not None:
-            alpha = images.fit_alpha(alpha, preprocess, read.fit)
     except ImageError as exc:
         reason = images.reason_of(exc, source.name)
         return Failed(source, reason, time.perf_counter() - start)
-    return _Ready(source, pixels, alpha, picture.animated, time.perf_counter() - start)
+    return _Ready(source, pixels, picture.animated, time.perf_counter() - start)
