@@ -181,6 +181,7 @@ def test_a_pipe_gives_back_the_format_it_took(
         assert (image.format, image.size) == ("JPEG", (512, 512))
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_encode_aligns_as_edit_does(cli: Cli, photo: Path, coffee: Path) -> None:
     result = cli("encode", photo, coffee, "--soft-target-only", "--device", "cpu")
     assert result.exit_code == 1
