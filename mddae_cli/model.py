@@ -219,7 +219,7 @@ def _up(channels: int, out: int, how: Upsample, *, bias: bool) -> nn.Module:
     """
     if how is Upsample.TRANSPOSED:
         return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=bias)
-    return ResizeConv(channels, out, 3, padding=1, bias=bias)
+    return ResizeConv(channels, out, bias=bias)
 
 
 class ResizeConv(nn.Conv2d):
@@ -227,13 +227,27 @@ class ResizeConv(nn.Conv2d):
 
     Repeating pixels and convolving is one transposed convolution whose 4×4 window is the 3×3
     window spread by the repetition, so the large grid of repeated pixels is never made.
+
+    Args:
+        channels: Of the small grid.
+        out: Of the large grid.
+        bias: Whether a number per channel is added.
     """
+
+    def __init__(self, channels: int, out: int, *, bias: bool) -> None:
+        super().__init__(channels, out, 3, padding=1, bias=bias)
+        side = torch.zeros(3, 4)
+        for row in range(3):  # a transposed convolution turns its window round
+            side[2 - row, row : row + 2] = 1
+        self.spread: Tensor
+        self.register_buffer("spread", torch.kron(side, side), persistent=False)  # (9, 16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, out, 2H, 2W) from (N, channels, H, W)."""
-        window = self.weight.flip(-2, -1).transpose(0, 1)  # (channels, out, 3, 3)
-        window = F.pad(window, (0, 1)) + F.pad(window, (1, 0))
-        window = F.pad(window, (0, 0, 0, 1)) + F.pad(window, (0, 0, 1, 0))
+        out, channels = self.weight.shape[:2]
+        with torch.autocast(x.device.type, enabled=False):  # sums of weights keep their digits
+            window = self.weight.reshape(out * channels, -1) @ self.spread
+        window = window.view(out, channels, 4, 4).transpose(0, 1)
         return F.conv_transpose2d(x, window, self.bias, stride=2, padding=1)
 
 

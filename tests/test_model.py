@@ -223,7 +223,7 @@ def test_in_evaluation_a_picture_does_not_depend_on_its_batch(spec, arch, z_norm
 
 def test_a_resize_convolution_is_repeated_pixels_and_a_convolution():
     torch.manual_seed(0)
-    layer = ResizeConv(3, 5, 3, padding=1).double()
+    layer = ResizeConv(3, 5, bias=True).double()
     x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
     repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     wanted = torch.nn.functional.conv2d(repeated, layer.weight, layer.bias, padding=1)
