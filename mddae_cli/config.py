@@ -140,6 +140,13 @@ class Crop(StrEnum):
     FULL = "full"
 
 
+class Sight(StrEnum):
+    """What a judge has learnt from: real pictures as they are, or every second one softened."""
+
+    SHARP = "sharp"
+    SOFT = "soft"
+
+
 class Precision(StrEnum):
     """The arithmetic of the networks; the losses are always computed in float32."""
 

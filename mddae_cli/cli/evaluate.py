@@ -23,7 +23,7 @@ from mddae_cli.cli.options import (
     parse_values,
 )
 from mddae_cli.cli.tables import Labels, ask_labels, data_of, load_tables
-from mddae_cli.config import ModelKind, TargetKind
+from mddae_cli.config import ModelKind, Sight, TargetKind
 from mddae_cli.errors import UsageError, fold_name, resolve_name
 from mddae_cli.header import DEFAULT_FACES, Header, read_header
 from mddae_cli.reporting import Reporter
@@ -137,6 +137,25 @@ def command(
             rich_help_panel="Measures",
         ),
     ] = 0.6,
+    sight: Annotated[
+        Sight,
+        typer.Option(
+            "--judge",
+            metavar="NAME",
+            help="sharp has learnt from real pictures as they are; soft also from softened ones, "
+            "as reconstructions are, and sees more in them.",
+            rich_help_panel="Measures",
+        ),
+    ] = Sight.SHARP,
+    new_judge: Annotated[
+        bool,
+        typer.Option(
+            "--new-judge",
+            help="Train the judge on the data set's own train part, also where one comes with "
+            "the package.",
+            rich_help_panel="Measures",
+        ),
+    ] = False,
     probes: Annotated[
         list[ProbeName] | None,
         typer.Option(
@@ -232,7 +251,9 @@ def command(
 
         runtime.set_threads(threads)
         tables = load_tables(where, reporter)
-        judges = _judges(headers, tables, part, device or "auto", judged, reporter)
+        eyes: dict[str, Any] = {"sight": sight, "bundled": not new_judge}
+        eyes |= {"device": device or "auto", "reporter": reporter}
+        judges = _judges(headers, tables, part, eyes, judged=judged)
         people = _people(tables, where, wanted, reporter)
         chosen = [table.narrowed(part.value, conditions) for table in tables]
         whole = [table.splits[part.value] for table in tables]
@@ -241,7 +262,8 @@ def command(
     _write_figures(measured, plot, html)
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
-        console.say_json({"seed": seed, "max_images": max_images, "raw": raw, "models": records})
+        how = {"seed": seed, "max_images": max_images, "raw": raw, "judge": sight.value}
+        console.say_json({**how, "models": records})
     elif as_csv and (rows := cards.csv_rows(measured)):
         console.say_csv(rows)
     elif as_csv:
@@ -324,9 +346,9 @@ def _judges(
     headers: Sequence[Header],
     tables: Sequence[Table],
     part: Part,
-    device: str,
+    eyes: dict[str, Any],
+    *,
     judged: bool,
-    reporter: Reporter,
 ) -> list[Judge | None]:
     """Return each model's judge: one for a table, None where nothing needs it.
 
@@ -340,7 +362,7 @@ def _judges(
     judges: dict[int, Judge] = {}
     for header, table in zip(headers, tables, strict=True):
         if judged and header.model.kind is not ModelKind.AE and id(table) not in judges:
-            judges[id(table)] = load_or_train_judge(table, device=device, reporter=reporter)
+            judges[id(table)] = load_or_train_judge(table, **eyes)
     return [judges.get(id(table)) for table in tables]
 
 

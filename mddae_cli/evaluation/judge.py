@@ -10,19 +10,22 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from mddae_cli.config import DATASET_DEFAULTS, Precision, TargetKind
+from mddae_cli.config import DATASET_DEFAULTS, Precision, Sight, TargetKind
 from mddae_cli.data.table import Indexes, Table
 from mddae_cli.errors import DatasetError
+from mddae_cli.evaluation.bundled_judges import bundled_judge, file_digest
 from mddae_cli.evaluation.content import kept_path, table_digest
+from mddae_cli.evaluation.softness import soften, some_softness
 from mddae_cli.files import write_bytes
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
@@ -93,7 +96,7 @@ class Judge:
 
     ``accuracies`` holds, per name, the share of real test pictures whose label it gives back;
     for classes the share of that class's pictures. ``accuracy`` is the mean over attributes, or
-    the share of all pictures whose class is right.
+    the share of all pictures whose class is right. ``sight`` is what it has learnt from.
     """
 
     net: nn.Module
@@ -102,6 +105,7 @@ class Judge:
     accuracy: float
     accuracies: tuple[float, ...]
     device: torch.device
+    sight: Sight = Sight.SHARP
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -130,10 +134,12 @@ def load_or_train_judge(
     *,
     seed: int = JUDGE_SEED,
     epochs: int | None = None,
+    sight: Sight = Sight.SHARP,
+    bundled: bool = True,
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> Judge:
-    """Return the judge of a table, trained once and kept in the cache.
+    """Return the judge of a table: the bundled one if it fits, else one trained once and kept.
 
     The cached file is found by content: names, pictures, labels, split, preprocessing, seed,
     epochs and the version of this code. A damaged file is replaced.
@@ -142,6 +148,10 @@ def load_or_train_judge(
         table: Real pictures; only its train part is learnt from.
         seed: Initialisation, order and augmentation.
         epochs: Passes over the train part; None decides by its size.
+        sight: Whether it learns from softened pictures too. Reconstructions are soft, and a judge
+            that has seen none such is harsh with them.
+        bundled: Whether the judge that comes with the package is taken, where ``seed`` and
+            ``epochs`` are the usual ones and it was made for such a table.
         device: As in :func:`mddae_cli.runtime.pick_device`.
         reporter: Told of the training.
 
@@ -149,16 +159,23 @@ def load_or_train_judge(
         DatasetError: If the table has no train or no test pictures.
     """
     reporter = reporter or Silent()
+    usual = bundled and epochs is None and seed == JUDGE_SEED
+    file = bundled_judge(table, sight) if usual else None
     epochs = epochs or default_epochs(len(table.splits["train"]))
-    path = judge_path(table, seed=seed, epochs=epochs)
+    path = judge_path(table, seed=seed, epochs=epochs, sight=sight, file=file)
     if path.is_file():
         try:
-            return _load(path, table, pick_device(device))
+            return _load(path, table, sight, pick_device(device))
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError):
-            reporter.noted(f"judge {path} is damaged: it is trained again.")
-    else:
+            reporter.noted(f"judge {path} is damaged: it is made again.")
+    elif file is None:
         reporter.noted(f"{table.name} has no judge yet: one is trained, and kept as {path}.")
-    judge = train_judge(table, seed=seed, epochs=epochs, device=device, reporter=reporter)
+    if file is not None:
+        net = _filled(_new_net(table, pick_device(device)), file)
+        judge = _measured(net, table, pick_device(device), sight)
+    else:
+        more: dict[str, Any] = {"device": device, "reporter": reporter}
+        judge = train_judge(table, seed=seed, epochs=epochs, sight=sight, **more)
     try:
         _save(judge, path)
     except OSError as exc:
@@ -166,10 +183,21 @@ def load_or_train_judge(
     return judge
 
 
-def judge_path(table: Table, *, seed: int, epochs: int) -> Path:
-    """Return where the cache keeps the judge of a table."""
+def judge_path(
+    table: Table,
+    *,
+    seed: int,
+    epochs: int,
+    sight: Sight = Sight.SHARP,
+    file: Path | None = None,
+) -> Path:
+    """Return where the cache keeps the judge of a table, trained or from a bundled ``file``."""
     names = table.name, table.names, table.kind.value
-    about = JUDGE_VERSION, seed, epochs, _mirrors(table), *names
+    about: tuple[object, ...] = (JUDGE_VERSION, seed, epochs, _mirrors(table), *names)
+    if sight is not Sight.SHARP:
+        about += (sight.value,)
+    if file is not None:
+        about += (file_digest(file),)
     digest = table_digest(table, *about, parts=("train", "test"))
     return kept_path("judges", table, digest)
 
@@ -179,13 +207,15 @@ def train_judge(
     *,
     seed: int = JUDGE_SEED,
     epochs: int | None = None,
+    sight: Sight = Sight.SHARP,
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> Judge:
     """Train a judge on the train part of a table and measure it on the test part.
 
     AdamW on one warm-up and a cosine, small shifts, horizontal flips where the data set's recipe
-    has them, and an exponential average of the weights. Arguments and errors as for
+    has them, and an exponential average of the weights. A soft-sighted judge sees every second
+    picture blurred, and takes twice the epochs. Arguments and errors as for
     :func:`load_or_train_judge`; the cache is neither read nor written.
     """
     train = table.splits["train"]
@@ -201,8 +231,9 @@ def train_judge(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, "judge"))
         net = _new_net(table, where)
-        _fit(net, table, seed, epochs, reporter or Silent())
-    return _measured(net, table, where)
+        passes = 2 * epochs if sight is Sight.SOFT else epochs
+        _fit(net, table, seed, passes, sight, reporter or Silent())
+    return _measured(net, table, where, sight)
 
 
 def _mirrors(table: Table) -> bool:
@@ -216,7 +247,9 @@ def _new_net(table: Table, device: torch.device) -> JudgeNet:
     return net.to(memory_format=torch.channels_last)
 
 
-def _fit(net: JudgeNet, table: Table, seed: int, epochs: int, reporter: Reporter) -> None:
+def _fit(
+    net: JudgeNet, table: Table, seed: int, epochs: int, sight: Sight, reporter: Reporter
+) -> None:
     """Train ``net`` in place; at the end it holds the averaged weights."""
     train = table.splits["train"]
     optimiser = torch.optim.AdamW(net.parameters(), lr=0.0, weight_decay=_WEIGHT_DECAY)
@@ -231,7 +264,9 @@ def _fit(net: JudgeNet, table: Table, seed: int, epochs: int, reporter: Reporter
         for batch, chosen in enumerate(np.array_split(order, batches)):
             _set_learning_rate(optimiser, (epoch * batches + batch) / (epochs * batches))
             x = _augment(table.images[train[chosen]], rng, flip=_mirrors(table))
-            loss = _step(net, optimiser, x, table.labels[train[chosen]], table.kind, autocast)
+            softness = some_softness(len(chosen), rng) if sight is Sight.SOFT else None
+            y = table.labels[train[chosen]]
+            loss = _step(net, optimiser, x, y, table.kind, autocast, softness)
             _follow(average, net, epoch * batches + batch)
             reporter.advanced(len(chosen), {"epoch": epoch + 1, "loss": loss})
     net.load_state_dict(average, strict=False)
@@ -253,10 +288,12 @@ def _step(
     labels: Pixels,
     kind: TargetKind,
     autocast: torch.dtype | None,
+    softness: Tensor | None,
 ) -> float:
-    """Learn from one batch; return its loss in nats."""
+    """Learn from one batch, of pictures as soft as given; return its loss in nats."""
     device = net.to_logits.weight.device
     x = images.to(device).float() / 255
+    x = x if softness is None else soften(x, softness.to(device))
     y = torch.from_numpy(labels).to(device).float()
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         logits = net(x.contiguous(memory_format=torch.channels_last))
@@ -291,13 +328,13 @@ def _follow(average: dict[str, Tensor], net: JudgeNet, step: int) -> None:
             average[name].lerp_(value, 1 - decay)
 
 
-def _measured(net: JudgeNet, table: Table, device: torch.device) -> Judge:
+def _measured(net: JudgeNet, table: Table, device: torch.device, sight: Sight) -> Judge:
     """Return the judge with its accuracies on the real pictures of the test part."""
     rows = table.splits["test"]
-    unmeasured = Judge(net, table.names, table.kind, 0.0, (), device)
+    unmeasured = Judge(net, table.names, table.kind, 0.0, (), device, sight)
     logits = real_logits(unmeasured, table.images, rows)
     accuracy, accuracies = label_accuracy(logits, table.labels[rows], table.kind)
-    return Judge(net, table.names, table.kind, accuracy, accuracies, device)
+    return Judge(net, table.names, table.kind, accuracy, accuracies, device, sight)
 
 
 def real_logits(judge: Judge, images: Pixels, rows: Indexes, batch_size: int = 250) -> Tensor:
@@ -345,12 +382,16 @@ def _save(judge: Judge, path: Path) -> None:
     write_bytes(path, save(state, metadata={_METADATA_KEY: text}))
 
 
-def _load(path: Path, table: Table, device: torch.device) -> Judge:
+def _load(path: Path, table: Table, sight: Sight, device: torch.device) -> Judge:
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()[_METADATA_KEY])
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    net = _new_net(table, device)
-    net.load_state_dict(state)
-    net.eval()
+    net = _filled(_new_net(table, device), path)
     accuracies = tuple(float(value) for value in about["accuracies"])
-    return Judge(net, table.names, table.kind, float(about["accuracy"]), accuracies, device)
+    accuracy = float(about["accuracy"])
+    return Judge(net, table.names, table.kind, accuracy, accuracies, device, sight)
+
+
+def _filled(net: JudgeNet, path: Path) -> JudgeNet:
+    """Return ``net`` with the weights of a file, ready to judge."""
+    net.load_state_dict(load_file(path))
+    return net.eval()

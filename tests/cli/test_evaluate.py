@@ -138,6 +138,27 @@ def test_models_of_one_table_share_it_and_the_judge_whose_training_is_announced(
     assert "judge" not in again.stderr
 
 
+def test_the_judge_that_is_asked_for_is_made_and_told(
+    cli: Cli, make_model: MakeModel, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    real = evaluation.load_or_train_judge
+
+    def note(table: data.Table, **how: Any) -> Any:
+        asked.append(how)
+        return real(table, **how)
+
+    monkeypatch.setattr(evaluation, "load_or_train_judge", note)
+    words = ("--data-dir", faces, "--values", "1", "--measures", "edits", "--json")
+    for given in ((), ("--judge", "soft"), ("--new-judge",)):
+        result = cli("evaluate", make_model(), *words, *given)
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["judge"] == asked[-1]["sight"]
+    assert [(how["sight"], how["bundled"]) for how in asked] == [
+        *(("sharp", True), ("soft", True), ("sharp", False)),
+    ]
+
+
 def test_json_holds_every_figure_under_stable_keys(
     cli: Cli, make_model: MakeModel, faces: Path
 ) -> None:

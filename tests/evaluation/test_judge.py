@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mddae_cli.config import TargetKind
+from mddae_cli.config import Sight, TargetKind
 from mddae_cli.data import load_table
 from mddae_cli.data.table import Table
 from mddae_cli.errors import DatasetError
+from mddae_cli.evaluation import bundled_judges, load_or_train_judge, train_judge
 from mddae_cli.evaluation import judge as judging
-from mddae_cli.evaluation import load_or_train_judge, train_judge
 from mddae_cli.files import current_umask
 from mddae_cli.header import Preprocess
 
@@ -245,3 +245,100 @@ def test_the_judge_learns_in_the_arithmetic_that_is_fast_here(monkeypatch, taken
 
 def test_epochs_shrink_as_the_data_grow():
     assert [judging.default_epochs(n) for n in (100, 19_000, 50_000, 10**6)] == [40, 13, 5, 4]
+
+
+def stripes(rows: int = 1200) -> Table:
+    """Return pictures whose one attribute is a pattern that a blur takes away, or half of it."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (rows, 1)).astype(np.uint8)
+    wave = np.where(np.arange(12) // 2 % 2, 160, 60)[:, None, None]
+    images = np.where(labels[:, :, None, None], wave, 110) + rng.integers(
+        -20, 20, (rows, 12, 12, 1)
+    )
+    train, val, test = np.split(rng.permutation(rows), (rows // 2, rows * 3 // 4))
+    parts = {"train": train, "val": val, "test": test}
+    shape = Preprocess(12, 1, (0.0, 1.0))
+    kind = TargetKind.ATTRIBUTES
+    return Table("stripes", images.astype(np.uint8), labels, parts, ("a",), kind, "x", 0, shape)
+
+
+def test_a_soft_sighted_judge_knows_softened_pictures_that_a_sharp_one_does_not() -> None:
+    from mddae_cli.evaluation.softness import soften
+
+    table = stripes()
+    rows = table.splits["test"]
+    x = torch.from_numpy(table.images[rows]).permute(0, 3, 1, 2) / 255
+    right = {}
+    for sight in Sight:
+        judge = train_judge(table, epochs=8, sight=sight)
+        assert (judge.sight, judge.accuracy > 0.95) == (sight, True)
+        seen = judge.logits(soften(x, torch.full((len(x),), 1.0))) > 0
+        right[sight] = (seen.numpy() == table.labels[rows]).mean()
+    assert right[Sight.SOFT] > 0.9
+    assert right[Sight.SOFT] > right[Sight.SHARP] + 0.1
+
+
+def test_each_sight_has_its_own_place_in_the_cache(cache):
+    table = bars(TargetKind.ATTRIBUTES, rows=80)
+    for sight in (*Sight, *Sight):
+        assert load_or_train_judge(table, epochs=1, sight=sight).sight is sight
+    assert len(list((cache / "judges").iterdir())) == 2
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """Return a table for which the package has a judge, and that judge."""
+    table = bars(TargetKind.ATTRIBUTES)
+    judge = train_judge(table, epochs=6)
+    monkeypatch.setattr(bundled_judges, "_FOLDER", tmp_path)
+    bundled_judges.write_bundled(judge.net.state_dict(), table, Sight.SHARP, tmp_path)
+    return table, judge
+
+
+def test_a_bundled_judge_is_taken_instead_of_training_one(bundle, cache, recorder):
+    table, judge = bundle
+    for _ in "first", "from the cache":
+        found = load_or_train_judge(table, reporter=recorder)
+        assert recorder.jobs == recorder.lines == []
+        assert found.accuracy == pytest.approx(judge.accuracy, abs=0.02)
+        x = torch.from_numpy(table.images[:50]).permute(0, 3, 1, 2) / 255
+        torch.testing.assert_close(found.logits(x), judge.logits(x), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sight": Sight.SOFT}, {"bundled": False}, {"seed": 1}, {"epochs": 1}], ids=str
+)
+def test_a_judge_that_is_not_the_bundled_one_is_trained(
+    bundle, cache, recorder, asked, monkeypatch
+):
+    monkeypatch.setattr(judging, "default_epochs", lambda num_images: 1)
+    load_or_train_judge(bundle[0], reporter=recorder, **asked)
+    assert [job[0] for job in recorder.jobs] == ["judge"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "official"},
+        {"names": ("a", "b", "c")},
+        {"name": "other"},
+        {"preprocess": Preprocess(12, 1, (0.0, 1.0), crop=(0.0, 0.0, 0.5, 0.5))},
+    ],
+    ids=str,
+)
+def test_a_bundled_judge_is_not_taken_for_another_table(bundle, change):
+    table = bundle[0]
+    assert bundled_judges.bundled_judge(table, Sight.SHARP) is not None
+    other = dataclasses.replace(table, **change)
+    assert bundled_judges.bundled_judge(other, Sight.SHARP) is None
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("sight", list(Sight))
+def test_the_package_has_judges_of_real_faces_that_know_them(
+    data_root, session_cache, recorder, sight
+):
+    table = load_table("celeba", data_dir=data_root)
+    judge = load_or_train_judge(table, sight=sight, reporter=recorder)
+    assert not recorder.jobs
+    assert judge.accuracy > 0.9
