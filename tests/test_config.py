@@ -47,15 +47,17 @@ def test_rows_of_table_1_differ_as_the_paper_says() -> None:
     assert [rows[n].alpha for n in ("ae", "disae", "mddae-dcov")] == [0.0, 0.0, 1.0]
 
 
-def test_faces_of_the_default_recipe_alone_are_disturbed() -> None:
+def test_the_default_recipe_of_faces_alone_has_an_observer() -> None:
     recipe = make_config("celeba")
-    assert recipe.cycle_disturbed
-    assert min(recipe.shift, recipe.noise, recipe.colour) > 0
+    assert min(recipe.observer, recipe.cycle_still) > 0
     for name in set(PRESETS) - {"default"}:
-        row = make_config("celeba", name)
-        assert (row.shift, row.noise, row.colour) == (0, 0.0, 0.0)
-    assert make_config("celeba", "mddae-dcov", noise=0.1).noise == 0.1
-    assert make_config("mnist", "mddae-dcov").shift == make_config("mnist").shift
+        assert make_config("celeba", name).observer == 0
+    assert make_config("mnist").observer == 0
+
+
+def test_an_observer_without_epochs_to_learn_in_is_refused() -> None:
+    with pytest.raises(UsageError, match="y_epochs of 1 or more"):
+        make_config("celeba", y_epochs=0)
 
 
 @pytest.mark.parametrize("dataset", DATASET_DEFAULTS)
@@ -86,6 +88,8 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
     [
         ({"gamma": float("nan")}, "not a finite number"),
         ({"gamma": -1.0}, "0 or more"),
+        ({"observer": -1.0}, "0 or more"),
+        ({"cycle_still": -1.0}, "0 or more"),
         ({"epochs": 0}, "more than 0"),
         ({"batch_size": 2}, "at least 4"),
         ({"ema": 1.0}, r"\[0, 1\)"),

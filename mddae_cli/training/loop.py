@@ -82,7 +82,7 @@ class Trainer:
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self.objective = Objective(config, header).to(self.device)
         self.optimiser = torch.optim.AdamW(
-            self.net.parameters(),
+            [*self.net.parameters(), *self.objective.parameters()],
             lr=config.lr,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.weight_decay,
@@ -170,6 +170,7 @@ class Trainer:
         if self.position.elapsed_s == self.position.y_elapsed_s:
             tower.load_state_dict(self.average.target_tower.state_dict())
         tower.requires_grad_(False).eval()
+        self.objective.requires_grad_(False).eval()
         if self.known is None:
             self._know_target()
 

@@ -18,9 +18,13 @@ from mddae_cli.config import ModelKind, TargetKind, Targets, TrainConfig, YMoved
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.training import disturbance
+from mddae_cli.training.observer import Observer
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
-_ABSENT, _PRESENT = (-0.5, 0.1), (0.9, 2.0)
+# What has only to be seen is so from 0.9 on; what is measured may be weaker.
+_ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 2.5)
+# Keeps the gradient of a length finite where nothing has moved.
+_TINY = 1e-6
 
 
 class StepLosses(NamedTuple):
@@ -72,6 +76,7 @@ class Objective(nn.Module):
             header.model.latent_dim,
             memory=config.reg_memory,
         )
+        self.observer = Observer(header, config.observer) if config.observer else None
 
     def gamma(self, progress: float) -> float:
         """Return the weight of the decorrelation loss at a share of the run in [0, 1]."""
@@ -124,7 +129,7 @@ class Objective(nn.Module):
         cycle = zero
         if config.cycle:
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                cycle = self.cycle(net, y_hat.detach(), flowed.z, rng)
+                cycle = self.cycle(net, y_hat.detach(), flowed.z, x_hat.detach(), y, rng)
             total = total + config.cycle * self.ramp(progress) * cycle
         return StepLosses(total, rec, dis, dec, cycle, flow)
 
@@ -144,9 +149,11 @@ class Objective(nn.Module):
         x = self._disturbed(x, rng)
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
             logits = net.target_tower(x)
+            observed = None if self.observer is None else self.observer.loss(x, y, rng)
         dis = losses.discriminative(logits.float(), y, self.kind)
         zero = dis.new_zeros(())
-        return StepLosses(dis, zero, dis, zero, zero, zero)
+        total = dis if observed is None else dis + observed
+        return StepLosses(total, zero, dis, zero, zero, zero)
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Return equation 7 for images (N, C, H, W) in the model's range."""
@@ -169,56 +176,119 @@ class Objective(nn.Module):
         moved = self.config.y_moved_by in (YMovedBy.ALL, YMovedBy.DIS_DEC)
         return y_hat if moved else y_hat.detach()
 
-    def cycle(self, net: AutoEncoder, y_hat: Tensor, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Return how far re-encoding an edited picture is from the edit (not in the paper).
+    def cycle(
+        self,
+        net: AutoEncoder,
+        y_hat: Tensor,
+        z: Tensor,
+        x_hat: Tensor,
+        y: Tensor,
+        rng: torch.Generator,
+    ) -> Tensor:
+        """Return how far edited pictures are from what the edit asks for (not in the paper).
 
-        One entry of ŷ is changed, the picture decoded and encoded again by the encoder as it
-        stands: the changed entry must be seen, all others and z must be as they were. Only the
-        decoder learns from it, so that the encoder cannot agree on a secret sign.
+        One entry of ŷ is changed, the picture decoded and looked at by frozen networks: the
+        changed entry must be seen, all others must be as they were, z too, and few pixels may
+        move. Only the decoder learns from it, so that the encoder cannot agree on a secret sign.
+        The observer looks where there is one, else the encoder.
 
         Args:
             net: The model.
             y_hat: Soft targets, shape (N, K), without gradient.
             z: Latents, shape (N, D).
+            x_hat: Plain reconstructions, shape (N, C, H, W), without gradient.
+            y: Labels, shape (N, K).
             rng: Draws the change.
 
         Returns:
             Scalar tensor in nats.
         """
-        count = max(1, int(self.config.cycle_share * y_hat.shape[0]))
-        y_hat, z = y_hat[:count], z[:count].detach()
+        config = self.config
+        count = max(1, int(config.cycle_share * y_hat.shape[0]))
+        y_hat, z, x_hat = y_hat[:count], z[:count].detach(), x_hat[:count]
         if self.kind is TargetKind.CLASSES:
-            changed, wanted, picked = _swap_classes(y_hat, rng)
+            change = _swap_classes(y_hat, rng)
         else:
-            changed, wanted, picked = _change_attribute(y_hat, rng)
-        beyond = self.config.cycle_margin * (changed - 0.5) * picked
+            change = _change_attribute(y_hat, rng, _SEEN if self.observer is None else _MEASURED)
         with frozen(net.flow):
-            x_edit = net.decode(changed, z)
+            x_edit = net.decode(change.y_hat, z)
         with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
             logits, drift = self._encoded_again(net, x_edit, z, rng)
-        if self.kind is TargetKind.CLASSES:
-            seen = F.cross_entropy(logits, wanted)
-            kept = logits.new_zeros(())
+        if self.observer is None:
+            loss = self._as_wanted(logits, change)
         else:
-            # A stronger edit has to be seen more surely.
-            each = F.binary_cross_entropy_with_logits(logits - beyond, wanted, reduction="none")
-            floor = -(torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted))
-            seen = each[picked].mean()
-            kept = (each - floor)[~picked].mean()
-        return seen + self.config.cycle_keep * kept + self.config.cycle_z * drift
+            loss = self._as_observed(self.observer, net, x_edit, x_hat, y[:count], change, rng)
+        if config.cycle_still:
+            loss = loss + config.cycle_still * self._moved_pixels(x_edit, x_hat)
+        return loss + config.cycle_z * drift
+
+    def _as_wanted(self, logits: Tensor, change: Change) -> Tensor:
+        """Return how far logits (N, K) are from what a change wants, in nats.
+
+        A stronger edit has to be seen more surely where there is a margin.
+        """
+        if self.kind is TargetKind.CLASSES:
+            return F.cross_entropy(logits, change.wanted)
+        beyond = self.config.cycle_margin * (change.y_hat - 0.5) * change.picked
+        each = _divergence(logits - beyond, change.wanted)
+        missed = F.binary_cross_entropy_with_logits(
+            logits - beyond, change.wanted, reduction="none"
+        )
+        return missed[change.picked].mean() + self.config.cycle_keep * each[~change.picked].mean()
+
+    def _as_observed(
+        self,
+        observer: Observer,
+        net: AutoEncoder,
+        x_edit: Tensor,
+        x_hat: Tensor,
+        y: Tensor,
+        change: Change,
+        rng: torch.Generator,
+    ) -> Tensor:
+        """Return how far the observer's view of edited pictures is from what was asked for.
+
+        Its logit of a changed attribute shall be as far along the line from pictures without (0)
+        to pictures with it (1) as the value says; of all others it shall say what it says of the
+        plain reconstruction.
+        """
+        with torch.no_grad():
+            before = observer(x_hat).float()
+        if self.config.cycle_disturbed:
+            x_edit = self._disturbed(disturbance.moved(x_edit, self.config.shift, rng), rng)
+        logits: Tensor = observer(x_edit).float()
+        if self.kind is TargetKind.CLASSES:
+            return F.cross_entropy(logits, change.wanted)
+        observer.follow(before, y)
+        off = F.smooth_l1_loss(logits, observer.aim(change.y_hat), reduction="none")
+        kept = _divergence(logits, net.soft_target(before))
+        picked = change.picked
+        return off[picked].mean() + self.config.cycle_keep * kept[~picked].mean()
+
+    def _moved_pixels(self, x_edit: Tensor, x_hat: Tensor) -> Tensor:
+        """Return how far the mean pixel is moved, in parts of its range.
+
+        Lengths are added, not squares: few pixels may move far, not all of them a little.
+        """
+        low, high = self.header.preprocess.value_range
+        moved = (x_edit.float() - x_hat.float()) / (high - low)
+        return (moved.square().mean(dim=1) + _TINY).sqrt().mean()
 
     def _encoded_again(
         self, net: AutoEncoder, x_edit: Tensor, z: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the activation (N, K) of edited pictures and how far z is from before.
 
-        Where ŷ has learnt from disturbed pictures, an edit can be asked to be seen in such a one.
+        There is no activation where an observer looks instead. Where ŷ has learnt from disturbed
+        pictures, an edit can be asked to be seen in such a one.
         """
         config, drift = self.config, z.new_zeros(())
         logits: Tensor | None = None
         if config.cycle_z:
             logits, z_again = net.encode(x_edit)
             drift = (z_again - z).square().mean()
+        if self.observer is not None:
+            return z.new_zeros(0), drift
         if logits is None or config.cycle_disturbed:
             if config.cycle_disturbed:
                 x_edit = self._disturbed(disturbance.moved(x_edit, config.shift, rng), rng)
@@ -232,8 +302,26 @@ class Objective(nn.Module):
         return disturbance.noisy(x, self.config.noise, value_range, rng)
 
 
-def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ŷ with its largest entry and a random other exchanged, and the wanted labels."""
+def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of sigmoids from probabilities, (N, K), in nats."""
+    each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return each + torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted)
+
+
+class Change(NamedTuple):
+    """A practised edit.
+
+    ``y_hat`` (N, K) is what the decoder gets, ``wanted`` (N, K) the ŷ that has to be seen,
+    ``picked`` (N, K), bool, which entries were changed.
+    """
+
+    y_hat: Tensor
+    wanted: Tensor
+    picked: Tensor
+
+
+def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> Change:
+    """Return ŷ with its largest entry and a random other exchanged."""
     n, k = y_hat.shape
     rows = torch.arange(n, device=y_hat.device)
     now = y_hat.argmax(dim=1)
@@ -241,21 +329,23 @@ def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, 
     changed = y_hat.clone()
     changed[rows, now], changed[rows, other] = y_hat[rows, other], y_hat[rows, now]
     wanted = F.one_hot(other, k).to(y_hat.dtype)
-    return changed, wanted, wanted.bool()
+    return Change(changed, wanted, wanted.bool())
 
 
-def _change_attribute(y_hat: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ŷ with one attribute each turned over, the wanted ŷ, and which entries those are."""
+def _change_attribute(
+    y_hat: Tensor, rng: torch.Generator, present_values: tuple[float, float]
+) -> Change:
+    """Return ŷ with one attribute each turned over; one that is put on gets one of the values."""
     n, k = y_hat.shape
     attribute = torch.randint(k, (n,), generator=rng).to(y_hat.device)
     share = torch.rand(n, generator=rng).to(y_hat.device)
     rows = torch.arange(n, device=y_hat.device)
     present = y_hat[rows, attribute] > 0.5
+    low, high = present_values
     absent_value = _ABSENT[0] + share * (_ABSENT[1] - _ABSENT[0])
-    present_value = _PRESENT[0] + share * (_PRESENT[1] - _PRESENT[0])
     changed, wanted = y_hat.clone(), y_hat.clone()
-    changed[rows, attribute] = torch.where(present, absent_value, present_value)
+    changed[rows, attribute] = torch.where(present, absent_value, low + share * (high - low))
     wanted[rows, attribute] = (~present).to(y_hat.dtype)
     picked = torch.zeros_like(y_hat, dtype=torch.bool)
     picked[rows, attribute] = True
-    return changed, wanted, picked
+    return Change(changed, wanted, picked)

@@ -142,7 +142,8 @@ def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None
     net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
     y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
     config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
-    loss = Objective(config, header).cycle(net, y_hat, z, torch.Generator().manual_seed(2))
+    x_hat, y, rng = torch.rand(30, 1, 28, 28), torch.zeros(30, 3), torch.Generator().manual_seed(2)
+    loss = Objective(config, header).cycle(net, y_hat, z, x_hat, y, rng)
     (changed,) = seen
     values = changed[changed != y_hat]
     assert len(values) == 30
@@ -150,12 +151,95 @@ def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None
     torch.testing.assert_close(loss, wanted)
 
 
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_where_there_is_an_observer_it_looks_and_only_the_decoder_learns(
+    tiny_header: Header, kind: TargetKind
+) -> None:
+    header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
+    net = AutoEncoder(header.model)
+    objective = Objective(make_config("digits", cycle=1.0, observer=1.0), header)
+    objective.requires_grad_(False).eval()
+    shown: list[torch.Tensor] = []
+    objective.observer.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))  # type: ignore[union-attr]
+    net.activation = None  # type: ignore[assignment]  # the encoder is not asked
+    y_hat, y = torch.full((8, 10), 0.2), torch.eye(10)[:8]
+    rng, z = torch.Generator().manual_seed(1), torch.zeros(8, header.model.latent_dim)
+    x_hat = torch.rand(8, 1, 28, 28)
+    objective.cycle(net, y_hat, z, x_hat, y, rng).backward()
+    assert torch.equal(shown[0], x_hat[:2])
+    assert len(shown) == 2
+    assert net.decoder.from_codes.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in [*net.encoder.parameters(), *objective.parameters()])
+
+
+def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
+    tiny_header: Header,
+) -> None:
+    """The loss is 0 where the changed logit is on the line and all others are as before."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
+    header = replace(tiny_header, model=model, names=("a", "b", "c"))
+    net, before = AutoEncoder(model), torch.tensor([-2.0, 0.5, 1.0])
+    config = make_config("digits", observer=1.0, cycle_keep=2.0, cycle_share=1.0)
+    values: list[torch.Tensor] = []
+    net.decode = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, model.latent_dim)
+
+    def loss(strength: float, others: float) -> float:
+        objective = Objective(config, header)
+        observer = objective.observer
+        assert observer is not None
+        observer.means = torch.tensor([[-3.0] * 3, [1.0] * 3])
+        observer.follow = lambda logits, y: None  # type: ignore[method-assign]
+        values.clear()
+
+        def see(x: torch.Tensor) -> torch.Tensor:
+            plain = before.expand(len(x), 3)
+            if not values or not bool((x == 0).all()):
+                return plain
+            changed = values[0] != y_hat
+            return torch.where(changed, observer.aim(values[0]) + strength, plain + others)
+
+        observer.forward = see  # type: ignore[method-assign]
+        rng, x_hat = torch.Generator().manual_seed(2), torch.ones(20, 1, 28, 28)
+        return float(objective.cycle(net, y_hat, z, x_hat, torch.zeros(20, 3), rng))
+
+    assert loss(0.0, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert loss(3.0, 0.0) == loss(-3.0, 0.0) == pytest.approx(2.5)  # of Huber: |3| - 1/2
+    assert loss(0.0, 1.0) > 0.1
+
+
+def test_moved_pixels_are_weighed_by_their_length(tiny_header: Header) -> None:
+    """So that one pixel moved far costs what many moved a little together do."""
+    objective = Objective(make_config("digits"), tiny_header)
+    x_hat = torch.zeros(2, 1, 28, 28)
+    far, little = x_hat.clone(), x_hat + 0.5 / 784
+    far[:, :, 3, 3] = 0.5
+    few, many = (float(objective._moved_pixels(x, x_hat)) for x in (far, little))
+    floor = 1e-3
+    assert few == pytest.approx(floor + 0.5 / 784, rel=1e-2)
+    assert many >= floor
+    once, twice, none = (consistency(tiny_header, cycle_still=w) for w in (1.0, 2.0, 0.0))
+    assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
+    assert once > none
+
+
+def test_the_observer_learns_beside_the_target_from_labels(tiny_header: Header) -> None:
+    net = AutoEncoder(tiny_header.model)
+    objective = Objective(make_config("digits", observer=1.0), tiny_header)
+    x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
+    losses = objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2))
+    assert float(losses.total.detach()) > float(losses.dis.detach())
+    losses.total.backward()
+    assert all(p.grad is not None for p in objective.observer.parameters())  # type: ignore[union-attr]
+    assert all(p.grad is not None for p in net.target_tower.parameters())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", list(TargetKind))
 def test_a_step_runs_on_cuda_in_bfloat16(tiny_header: Header, kind: TargetKind) -> None:
     header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
     net = AutoEncoder(header.model).cuda()
-    config = make_config("digits", cycle=1.0)
+    config = make_config("digits", cycle=1.0, observer=1.0)
     x = torch.rand(8, header.model.channels, 28, 28, device="cuda")
     y = torch.eye(header.model.num_targets, device="cuda")[
         torch.arange(8) % header.model.num_targets

@@ -124,6 +124,28 @@ def test_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert result.epochs == 3
 
 
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_run_with_an_observer_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
+    config = small_config(cycle=0.1, observer=1.0, epochs=1)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "run", stop=stop_at(step))
+    resume(tmp_path / "run")
+    assert run_bytes(tmp_path / "run") == run_bytes(tmp_path / "whole")
+
+
+def test_the_observer_learns_with_the_target_and_is_no_part_of_the_model(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    train(small_config(cycle=0.1, observer=1.0, epochs=1), tmp_path / "run")
+    state = load_file(tmp_path / "run" / "last.safetensors")
+    names = [name for name in state if name.startswith("objective.observer.tower")]
+    torch.manual_seed(0)
+    assert names
+    assert int(state["objective.observer.tower.convs.0.1.num_batches_tracked"]) == 3 * 8
+    assert not any("observer" in n for n in load_file(tmp_path / "run" / "model.safetensors"))
+
+
 @pytest.mark.slow
 def test_run_killed_between_saves_resumes_to_the_same_bytes(
     whole_run: Path, tmp_path: Path

@@ -1,0 +1,113 @@
+"""A second network that knows the labels, for practised edits to be looked at by.
+
+Edits are learnt from the gradient of whoever looks at them, and a network that has only learnt to
+be right follows faint patterns that no eye sees. One that has learnt to be right under the worst
+small perturbation of each picture has no use for these: what pleases it has a shape (Tsipras et
+al. 2019, arXiv 1805.12152; Santurkar et al. 2019, arXiv 1906.09453). It is no part of the model.
+Axes: N batch, C channels, H, W image side, K classes or attributes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mddae_cli import losses
+from mddae_cli.config import TargetKind
+from mddae_cli.header import Header
+from mddae_cli.model import ConvTower
+
+_STEPS = 2
+# Of the radius: two steps reach the edge from wherever they begin.
+_STRIDE = 0.75
+# Pictures that the mean logits look back on.
+_MEMORY = 50
+
+
+class Observer(nn.Module):
+    """A network of the shape of ŷ's, trained against perturbations of a bounded size.
+
+    Args:
+        header: The model beside which it learns.
+        radius: The largest L2 norm of a perturbation, in parts of the range of a pixel.
+    """
+
+    means: Tensor
+    seen: Tensor
+
+    def __init__(self, header: Header, radius: float) -> None:
+        super().__init__()
+        spec = header.model
+        low, high = header.preprocess.value_range
+        self.kind, self.radius = spec.target_kind, radius * (high - low)
+        self.tower = ConvTower(spec, spec.num_targets, spec.dropout)
+        # Of its logits of reconstructions without and with each attribute.
+        self.register_buffer("means", torch.zeros(2, spec.num_targets))
+        self.register_buffer("seen", torch.zeros(2, spec.num_targets))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, K) of images (N, C, H, W) in the model's range."""
+        logits: Tensor = self.tower(x)
+        return logits
+
+    def loss(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the discriminative loss of labels (N, K) in perturbed images, in nats."""
+        x = perturbed(self, x, y, self.kind, self.radius, rng)
+        return losses.discriminative(self(x).float(), y, self.kind)
+
+    @torch.no_grad()
+    def follow(self, logits: Tensor, y: Tensor) -> None:
+        """Take logits (N, K) of reconstructions with labels (N, K) into their moving means."""
+        for side, mask in enumerate((1 - y, y)):
+            count = mask.sum(dim=0)
+            batch = (logits * mask).sum(dim=0) / count.clamp_min(1)
+            share = count / (self.seen[side].clamp_max(_MEMORY) + count).clamp_min(1)
+            self.means[side] += share * (batch - self.means[side])
+            self.seen[side] += count
+
+    def aim(self, values: Tensor) -> Tensor:
+        """Return the logits (N, K) at which attributes have strengths (N, K).
+
+        0 is the mean of reconstructions without the attribute, 1 that of those with it, 2 as
+        far again.
+        """
+        return self.means[0] + values * (self.means[1] - self.means[0])
+
+
+def perturbed(
+    net: nn.Module, x: Tensor, y: Tensor, kind: TargetKind, radius: float, rng: torch.Generator
+) -> Tensor:
+    """Return images moved to where ``net`` errs most within a ball, as two steps find it.
+
+    Projected gradient ascent of the discriminative loss in the L2 norm (Madry et al. 2018,
+    arXiv 1706.06083) from a point drawn in the ball.
+
+    Args:
+        net: Returns logits (N, K).
+        x: Images, shape (N, C, H, W).
+        y: Labels, shape (N, K).
+        kind: Classes or attributes.
+        radius: Of the ball, in the unit of ``x``.
+        rng: Draws where the ascent begins.
+    """
+    share = torch.rand(len(x), 1, 1, 1, generator=rng).to(x.device)
+    delta = share * radius * _direction(torch.randn(x.shape, generator=rng).to(x.device))
+    for _ in range(_STEPS):
+        delta = delta.detach().requires_grad_()
+        loss = losses.discriminative(net(x + delta).float(), y, kind)
+        (uphill,) = torch.autograd.grad(loss, delta)
+        delta = delta.detach() + _STRIDE * radius * _direction(uphill)
+        delta = delta * (radius / _length(delta).clamp_min(radius))
+    worst: Tensor = (x + delta).detach()
+    return worst
+
+
+def _direction(delta: Tensor) -> Tensor:
+    """Return pictures (N, C, H, W) of L2 norm 1; those without any stay 0."""
+    return delta / _length(delta).clamp_min(1e-12)
+
+
+def _length(delta: Tensor) -> Tensor:
+    """Return the L2 norm of each picture, (N, 1, 1, 1)."""
+    length: Tensor = delta.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+    return length
