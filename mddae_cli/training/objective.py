@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mddae_cli import losses
 from mddae_cli.config import ModelKind, TargetKind, Targets, TrainConfig, YMovedBy
 from mddae_cli.header import Header
-from mddae_cli.model import AutoEncoder
+from mddae_cli.model import AutoEncoder, Codes
 from mddae_cli.training import disturbance
 from mddae_cli.training.observer import Observer
 
@@ -213,14 +213,17 @@ class Objective(nn.Module):
         with frozen(net.flow):
             x_edit = net.decode(change.y_hat, z)
         with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
-            logits, drift = self._encoded_again(net, x_edit, z, rng)
-        if self.observer is None:
-            loss = self._as_wanted(logits, change)
-        else:
-            loss = self._as_observed(self.observer, net, x_edit, x_hat, y[:count], change, rng)
+            again = net.encode(x_edit) if config.cycle_z else None
+            if self.observer is None:
+                logits = self._activation(net, x_edit, again, rng)
+                loss = self._as_wanted(logits, change)
+            else:
+                loss = self._as_observed(self.observer, net, x_edit, x_hat, y[:count], change, rng)
         if config.cycle_still:
             loss = loss + config.cycle_still * self._moved_pixels(x_edit, x_hat)
-        return loss + config.cycle_z * drift
+        if again is not None:
+            loss = loss + config.cycle_z * (again.z - z).square().mean()
+        return loss
 
     def _as_wanted(self, logits: Tensor, change: Change) -> Tensor:
         """Return how far logits (N, K) are from what a change wants, in nats.
@@ -229,12 +232,11 @@ class Objective(nn.Module):
         """
         if self.kind is TargetKind.CLASSES:
             return F.cross_entropy(logits, change.wanted)
-        beyond = self.config.cycle_margin * (change.y_hat - 0.5) * change.picked
-        each = _divergence(logits - beyond, change.wanted)
-        missed = F.binary_cross_entropy_with_logits(
-            logits - beyond, change.wanted, reduction="none"
-        )
-        return missed[change.picked].mean() + self.config.cycle_keep * each[~change.picked].mean()
+        picked, margin = change.picked, self.config.cycle_margin
+        logits = logits - margin * (change.y_hat - 0.5) * picked
+        seen = F.binary_cross_entropy_with_logits(logits[picked], change.wanted[picked])
+        kept = _divergence(logits, change.wanted)[~picked].mean()
+        return seen + self.config.cycle_keep * kept
 
     def _as_observed(
         self,
@@ -254,9 +256,7 @@ class Objective(nn.Module):
         """
         with torch.no_grad():
             before = observer(x_hat).float()
-        if self.config.cycle_disturbed:
-            x_edit = self._disturbed(disturbance.moved(x_edit, self.config.shift, rng), rng)
-        logits: Tensor = observer(x_edit).float()
+        logits: Tensor = observer(self._shown(x_edit, rng)).float()
         if self.kind is TargetKind.CLASSES:
             return F.cross_entropy(logits, change.wanted)
         observer.follow(before, y)
@@ -274,26 +274,22 @@ class Objective(nn.Module):
         moved = (x_edit.float() - x_hat.float()) / (high - low)
         return (moved.square().mean(dim=1) + _TINY).sqrt().mean()
 
-    def _encoded_again(
-        self, net: AutoEncoder, x_edit: Tensor, z: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return the activation (N, K) of edited pictures and how far z is from before.
+    def _activation(
+        self, net: AutoEncoder, x_edit: Tensor, again: Codes | None, rng: torch.Generator
+    ) -> Tensor:
+        """Return the activation (N, K) of edited pictures, whose codes may be known already.
 
-        There is no activation where an observer looks instead. Where ŷ has learnt from disturbed
-        pictures, an edit can be asked to be seen in such a one.
+        Where ŷ has learnt from disturbed pictures, an edit can be asked to be seen in such a one.
         """
-        config, drift = self.config, z.new_zeros(())
-        logits: Tensor | None = None
-        if config.cycle_z:
-            logits, z_again = net.encode(x_edit)
-            drift = (z_again - z).square().mean()
-        if self.observer is not None:
-            return z.new_zeros(0), drift
-        if logits is None or config.cycle_disturbed:
-            if config.cycle_disturbed:
-                x_edit = self._disturbed(disturbance.moved(x_edit, config.shift, rng), rng)
-            logits = net.activation(x_edit)
-        return logits, drift
+        if again is not None and not self.config.cycle_disturbed:
+            return again.logits
+        return net.activation(self._shown(x_edit, rng))
+
+    def _shown(self, x_edit: Tensor, rng: torch.Generator) -> Tensor:
+        """Return edited pictures (N, C, H, W) as they are looked at: disturbed where asked."""
+        if not self.config.cycle_disturbed:
+            return x_edit
+        return self._disturbed(disturbance.moved(x_edit, self.config.shift, rng), rng)
 
     def _disturbed(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Return images (N, C, H, W) as ŷ has to know them again."""
