@@ -235,8 +235,8 @@ class Objective(nn.Module):
         picked, margin = change.picked, self.config.cycle_margin
         logits = logits - margin * (change.y_hat - 0.5) * picked
         seen = F.binary_cross_entropy_with_logits(logits[picked], change.wanted[picked])
-        kept = _divergence(logits, change.wanted)[~picked].mean()
-        return seen + self.config.cycle_keep * kept
+        kept = _divergence(logits, change.wanted)
+        return seen + self.config.cycle_keep * _mean_where(kept, ~picked)
 
     def _as_observed(
         self,
@@ -263,7 +263,7 @@ class Objective(nn.Module):
         off = F.smooth_l1_loss(logits, observer.aim(change.y_hat), reduction="none")
         kept = _divergence(logits, net.soft_target(before))
         picked = change.picked
-        return off[picked].mean() + self.config.cycle_keep * kept[~picked].mean()
+        return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 
     def _moved_pixels(self, x_edit: Tensor, x_hat: Tensor) -> Tensor:
         """Return how far the mean pixel is moved, in parts of its range.
@@ -296,6 +296,11 @@ class Objective(nn.Module):
         value_range = self.header.preprocess.value_range
         x = disturbance.recoloured(x, self.config.colour, value_range, rng)
         return disturbance.noisy(x, self.config.noise, value_range, rng)
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the values that a mask picks; 0 where it picks none."""
+    return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
 def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -263,3 +263,13 @@ def test_frozen_module_passes_gradients_and_keeps_its_statistics() -> None:
     assert module.training
     assert module[0].weight.requires_grad
     torch.testing.assert_close(module[1].running_mean, before)
+
+
+@pytest.mark.parametrize("observer", [0.0, 1.0])
+def test_a_single_attribute_has_no_others_to_keep(tiny_header: Header, observer: float) -> None:
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=1)
+    header = replace(tiny_header, model=model, names=("a",))
+    net, losses = step(header, cycle=1.0, observer=observer, cycle_z=0.5)
+    losses.total.backward()
+    assert bool(losses.total.isfinite())
+    assert bool(net.decoder.from_codes.weight.grad.isfinite().all())
