@@ -294,4 +294,4 @@ def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> No
     assert header.working_ranges is not None
     assert list(header.working_ranges) == list(header.names)
     glasses = header.working_ranges["Eyeglasses"]
-    assert 1 < glasses["seen_90"] < 2 <= glasses["collateral_5"] < glasses["last"]
+    assert glasses["seen_50"] < glasses["seen_90"] < glasses["collateral_5"] < glasses["last"]

@@ -79,11 +79,12 @@ def test_a_value_that_the_face_has_already_changes_nothing(
 def test_what_is_added_lies_where_the_model_saw_it(
     faces: Model, photo: bytes, astronaut: np.ndarray
 ) -> None:
+    change = {"Black_Hair": 1.0}  # in the three places something else each
     placed = place(astronaut, faces.header, EYES)[0]
     codes = faces.encode(placed.crop[None])
-    before, after = (photographs.to_floats(faces.decode(c))[0] for c in (codes, codes.set(CHANGE)))
+    before, after = (photographs.to_floats(faces.decode(c))[0] for c in (codes, codes.set(change)))
     wanted = difference_of(placed.crop, before, after)
-    result = photographs.edit_photograph(photo, faces, EYES, **CHANGE)
+    result = photographs.edit_photograph(photo, faces, EYES, **change)
     added = result.pixels.astype(np.float32) - astronaut
     middle = placed.to_picture.apply(np.array([[32.5, 45.5], [20.5, 30.5], [44.5, 30.5]]))
     reach = round(1.5 * placed.to_picture.scale)  # three of the model's pixels across
