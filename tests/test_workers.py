@@ -207,9 +207,10 @@ def test_they_import_no_torch() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
-# A process of its own, which may be killed.
+# A process of its own, which may be killed; in the background a shell has SIGINT ignored.
 _EDIT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from mddae_cli import workers
 workers.WORTH_IT = 1
 from mddae_cli.cli.app import main
