@@ -437,7 +437,7 @@ def make_config(
     return TrainConfig.from_dict(values | _follows(values, changes))
 
 
-def _follows(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _follows(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return what other options follow from those given, where nothing is said of them."""
     follows: dict[str, Any] = {}
     if values.get("model") == ModelKind.AE:
@@ -446,6 +446,8 @@ def _follows(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     moved = values.get("y_moved_by", YMovedBy.DIS) != YMovedBy.DIS
     if together or moved:
         follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
+    if not (values | follows | changes).get("y_epochs", TrainConfig.y_epochs):
+        follows["observer"] = 0.0  # it learns in those epochs
     return {name: value for name, value in follows.items() if name not in changes}
 
 

@@ -294,4 +294,5 @@ def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> No
     assert header.working_ranges is not None
     assert list(header.working_ranges) == list(header.names)
     glasses = header.working_ranges["Eyeglasses"]
-    assert glasses["seen_50"] < glasses["seen_90"] < glasses["collateral_5"] < glasses["last"]
+    assert 1 < glasses["seen_50"] < 2 < glasses["seen_90"] < 3
+    assert 3 < glasses["collateral_5"] < glasses["last"]

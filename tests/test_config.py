@@ -55,9 +55,14 @@ def test_the_default_recipe_of_faces_alone_has_an_observer() -> None:
     assert make_config("mnist").observer == 0
 
 
-def test_an_observer_without_epochs_to_learn_in_is_refused() -> None:
+@pytest.mark.parametrize(
+    "changes", [{"encoder": "shared"}, {"y_moved_by": "all"}, {"y_epochs": 0}], ids=str
+)
+def test_faces_whose_target_does_not_learn_alone_have_no_observer(changes: dict[str, Any]) -> None:
+    config = make_config("celeba", **changes)
+    assert (config.y_epochs, config.observer) == (0, 0.0)
     with pytest.raises(UsageError, match="y_epochs of 1 or more"):
-        make_config("celeba", y_epochs=0)
+        make_config("celeba", observer=1.0, **changes)
 
 
 @pytest.mark.parametrize("dataset", DATASET_DEFAULTS)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import nn
 
 from mddae_cli.config import Sight
 from mddae_cli.data.table import Table
@@ -49,22 +48,20 @@ def described(table: Table) -> dict[str, object]:
     }
 
 
-def write_bundled(state: Mapping[str, Tensor], table: Table, sight: Sight, folder: Path) -> Path:
-    """Write a judge's weights as the package carries them; return the file.
+def write_bundled(net: nn.Module, table: Table, sight: Sight, folder: Path) -> Path:
+    """Write a judge's network as the package carries it; return the file.
 
     Args:
-        state: Its weights, stored as float16, and statistics, stored as they are.
+        net: Its weights are stored as float16, its running statistics as they are.
         table: What it was trained on.
         sight: What it has learnt from.
         folder: Where to; :func:`bundled_judge` looks into ``weights/judges``.
     """
-    half = {
-        name: value.half() if name.endswith(("weight", "bias")) else value
-        for name, value in ((n, v.detach().cpu().contiguous()) for n, v in state.items())
-    }
+    state = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
+    state |= {name: state[name].half() for name, _ in net.named_parameters()}
     name = f"{table.name}{table.preprocess.image_size}-{sight.value}.safetensors"
     text = json.dumps(described(table), sort_keys=True)
-    write_bytes(folder / name, save(half, metadata={_KEY: text}))
+    write_bytes(folder / name, save(state, metadata={_KEY: text}))
     return folder / name
 
 

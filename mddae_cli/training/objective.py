@@ -254,11 +254,11 @@ class Objective(nn.Module):
         to pictures with it (1) as the value says; of all others it shall say what it says of the
         plain reconstruction.
         """
-        with torch.no_grad():
-            before = observer(x_hat).float()
         logits: Tensor = observer(self._shown(x_edit, rng)).float()
         if self.kind is TargetKind.CLASSES:
             return F.cross_entropy(logits, change.wanted)
+        with torch.no_grad():
+            before = observer(x_hat).float()
         observer.follow(before, y)
         off = F.smooth_l1_loss(logits, observer.aim(change.y_hat), reduction="none")
         kept = _divergence(logits, net.soft_target(before))

@@ -36,7 +36,7 @@ def main() -> None:
     table = data.load_table("celeba", data_dir=options.data_dir)
     judge = train_judge(table, sight=options.judge, device=options.device)
     options.to.mkdir(parents=True, exist_ok=True)
-    print(write_bundled(judge.net.state_dict(), table, options.judge, options.to))
+    print(write_bundled(judge.net, table, options.judge, options.to))
     for blur in BLURS:
         print(f"blurred by {blur} px: {softened_accuracy(judge, table, blur):.4f}")
 

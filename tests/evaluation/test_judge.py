@@ -291,7 +291,7 @@ def bundle(tmp_path, monkeypatch):
     table = bars(TargetKind.ATTRIBUTES)
     judge = train_judge(table, epochs=6)
     monkeypatch.setattr(bundled_judges, "_FOLDER", tmp_path)
-    bundled_judges.write_bundled(judge.net.state_dict(), table, Sight.SHARP, tmp_path)
+    bundled_judges.write_bundled(judge.net, table, Sight.SHARP, tmp_path)
     return table, judge
 
 
