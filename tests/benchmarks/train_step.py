@@ -260,7 +260,8 @@ def plain_optimiser(trainer: Trainer) -> torch.optim.AdamW:
     """The same optimiser as torch makes it where nothing else is asked for."""
     given = trainer.optimiser.defaults
     same = {name: given[name] for name in ("lr", "betas", "weight_decay")}
-    return torch.optim.AdamW(trainer.net.parameters(), **same)
+    (learning,) = (group["params"] for group in trainer.optimiser.param_groups)
+    return torch.optim.AdamW(learning, **same)
 
 
 def _contiguous(x: Tensor) -> Tensor:
