@@ -207,7 +207,8 @@ class TrainConfig:
     cycle_margin: float = 0.0  # of the logit, for each 1 of raw ŷ beyond 0.5; attributes
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     cycle_still: float = 0.0  # of the change of pixels
-    observer: float = 0.0  # L2 radius of its perturbations, in parts of the range of a pixel
+    # L2 radius of the perturbations of each, in parts of the range of a pixel
+    observers: tuple[float, ...] = ()
     flow_pull: float = 0.3
 
     # Optimiser
@@ -233,7 +234,8 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -257,7 +259,6 @@ def _check(config: TrainConfig) -> None:
         "cycle_margin",
         "cycle_still",
         "cycle_z",
-        "observer",
         "flow_layers",
         "flow_pull",
         "y_epochs",
@@ -275,6 +276,9 @@ def _check(config: TrainConfig) -> None:
         if value < 0 or (value == 0 and name not in not_negative):
             wanted = "0 or more" if name in not_negative else "more than 0"
             raise UsageError(f"{name} = {value} cannot be used: give {wanted}.")
+    for radius in config.observers:
+        if not (math.isfinite(radius) and radius > 0):
+            raise UsageError(f"observers = {radius} cannot be used: give more than 0 for each.")
     for name in ("adam_beta1", "adam_beta2", "ema", "dropout"):
         if not 0 <= getattr(config, name) < 1:
             raise UsageError(f"{name} = {getattr(config, name)} must lie in [0, 1).")
@@ -286,8 +290,8 @@ def _check(config: TrainConfig) -> None:
         raise UsageError(f"batch_size = {config.batch_size} is too small: give at least 4.")
     if config.y_epochs and config.encoder is Encoder.SHARED:
         raise UsageError("encoder shared cannot train ŷ alone first: use y_epochs 0.")
-    if config.observer and not config.y_epochs:
-        raise UsageError("an observer learns beside ŷ alone: it needs y_epochs of 1 or more.")
+    if config.observers and not config.y_epochs:
+        raise UsageError("observers learn beside ŷ alone: they need y_epochs of 1 or more.")
     if config.y_epochs and config.y_moved_by is not YMovedBy.DIS:
         raise UsageError(
             f"y_moved_by {config.y_moved_by} needs y_epochs 0: ŷ is frozen after them."
@@ -315,6 +319,8 @@ def coerce_option(name: str, value: Any) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         return tuple(str(item).strip() for item in items)
     try:
+        if hint == tuple[float, ...]:
+            return tuple(float(item) for item in _items(value))
         if wanted is bool or isinstance(value, bool):
             if not (isinstance(value, bool) and wanted is bool):
                 raise ValueError(value)
@@ -324,8 +330,17 @@ def coerce_option(name: str, value: Any) -> Any:
         return wanted(value)
     except (TypeError, ValueError) as exc:
         choices = f": one of {', '.join(wanted)}" if issubclass(wanted, StrEnum) else ""
-        kind = "" if choices else f": {wanted.__name__} expected"
+        expected = "numbers" if hint == tuple[float, ...] else wanted.__name__
+        kind = "" if choices else f": {expected} expected"
         raise UsageError(f"{name} = {value!r} cannot be used{choices}{kind}.") from exc
+
+
+def _items(value: Any) -> Any:
+    """Return the items of a list, also of one number or of text with commas."""
+    if isinstance(value, str):
+        return value.split(",") if value.strip() else ()
+    one = isinstance(value, int | float) and not isinstance(value, bool)
+    return (value,) if one else value
 
 
 @cache
@@ -349,10 +364,10 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "reg": Reg.DCOR_ATTR,
         "gamma": 2.0,
         "cycle": 0.03,
-        "cycle_keep": 6.0,
-        "cycle_still": 6.0,
+        "cycle_keep": 8.0,
+        "cycle_still": 8.0,
         "cycle_z": 0.5,
-        "observer": 2.0,
+        "observers": (1.0, 3.0),
         "y_epochs": 10,
     },
     "folder": {
@@ -370,7 +385,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 # The rows of Table 1 keep the recipe's optimisation and change what the row names.
 _PLAIN: dict[str, Any] = {
     "cycle": 0.0,
-    "observer": 0.0,
+    "observers": (),
     "reg_memory": 0,
     "z_norm": ZNorm.BATCH,
     "flow_layers": 0,
@@ -447,7 +462,7 @@ def _follows(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     if together or moved:
         follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
     if not (values | follows | changes).get("y_epochs", TrainConfig.y_epochs):
-        follows["observer"] = 0.0  # it learns in those epochs
+        follows["observers"] = ()  # they learn in those epochs
     return {name: value for name, value in follows.items() if name not in changes}
 
 

@@ -49,10 +49,10 @@ def test_rows_of_table_1_differ_as_the_paper_says() -> None:
 
 def test_the_default_recipe_of_faces_alone_has_an_observer() -> None:
     recipe = make_config("celeba")
-    assert min(recipe.observer, recipe.cycle_still) > 0
+    assert min(*recipe.observers, recipe.cycle_still) > 0
     for name in set(PRESETS) - {"default"}:
-        assert make_config("celeba", name).observer == 0
-    assert make_config("mnist").observer == 0
+        assert make_config("celeba", name).observers == ()
+    assert make_config("mnist").observers == ()
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_the_default_recipe_of_faces_alone_has_an_observer() -> None:
 )
 def test_faces_whose_target_does_not_learn_alone_have_no_observer(changes: dict[str, Any]) -> None:
     config = make_config("celeba", **changes)
-    assert (config.y_epochs, config.observer) == (0, 0.0)
+    assert (config.y_epochs, config.observers) == (0, ())
     with pytest.raises(UsageError, match="y_epochs of 1 or more"):
-        make_config("celeba", observer=1.0, **changes)
+        make_config("celeba", observers=(1.0,), **changes)
 
 
 @pytest.mark.parametrize("dataset", DATASET_DEFAULTS)
@@ -70,6 +70,13 @@ def test_faces_whose_target_does_not_learn_alone_have_no_observer(changes: dict[
 def test_every_preset_of_every_data_set_survives_json(dataset: str, preset: str) -> None:
     config = make_config(dataset, preset, attrs=["A", "B"])
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "radii"), [(2, (2.0,)), ("1, 3", (1.0, 3.0)), ([0.5, 2], (0.5, 2.0)), ("", ())]
+)
+def test_observers_are_one_number_or_several(given: Any, radii: tuple[float, ...]) -> None:
+    assert make_config("celeba", observers=given).observers == radii
 
 
 def test_given_options_win_over_preset_and_data_set() -> None:
@@ -93,7 +100,10 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
     [
         ({"gamma": float("nan")}, "not a finite number"),
         ({"gamma": -1.0}, "0 or more"),
-        ({"observer": -1.0}, "0 or more"),
+        ({"observers": (1.0, -1.0)}, "more than 0"),
+        ({"observers": [float("inf")]}, "more than 0"),
+        ({"observers": "1,b"}, "numbers expected"),
+        ({"observers": True}, "observers"),
         ({"cycle_still": -1.0}, "0 or more"),
         ({"epochs": 0}, "more than 0"),
         ({"batch_size": 2}, "at least 4"),

@@ -22,7 +22,7 @@ from mddae_cli.training.observer import Observer
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
-_ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 2.5)
+_ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 3.2)
 # Keeps the gradient of a length finite where nothing has moved.
 _TINY = 1e-6
 
@@ -76,7 +76,7 @@ class Objective(nn.Module):
             header.model.latent_dim,
             memory=config.reg_memory,
         )
-        self.observer = Observer(header, config.observer) if config.observer else None
+        self.observers = nn.ModuleList(Observer(header, radius) for radius in config.observers)
 
     def gamma(self, progress: float) -> float:
         """Return the weight of the decorrelation loss at a share of the run in [0, 1]."""
@@ -149,11 +149,13 @@ class Objective(nn.Module):
         x = self._disturbed(x, rng)
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
             logits = net.target_tower(x)
-            observed = None if self.observer is None else self.observer.loss(x, y, rng)
+            observed = [observer.loss(x, y, rng) for observer in self._observers()]
         dis = losses.discriminative(logits.float(), y, self.kind)
         zero = dis.new_zeros(())
-        total = dis if observed is None else dis + observed
-        return StepLosses(total, zero, dis, zero, zero, zero)
+        return StepLosses(sum(observed, start=dis), zero, dis, zero, zero, zero)
+
+    def _observers(self) -> list[Observer]:
+        return [part for part in self.observers if isinstance(part, Observer)]
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Return equation 7 for images (N, C, H, W) in the model's range."""
@@ -190,7 +192,7 @@ class Objective(nn.Module):
         One entry of ŷ is changed, the picture decoded and looked at by frozen networks: the
         changed entry must be seen, all others must be as they were, z too, and few pixels may
         move. Only the decoder learns from it, so that the encoder cannot agree on a secret sign.
-        The observer looks where there is one, else the encoder.
+        Observers look where there are any, else the encoder.
 
         Args:
             net: The model.
@@ -209,16 +211,16 @@ class Objective(nn.Module):
         if self.kind is TargetKind.CLASSES:
             change = _swap_classes(y_hat, rng)
         else:
-            change = _change_attribute(y_hat, rng, _SEEN if self.observer is None else _MEASURED)
+            change = _change_attribute(y_hat, rng, _MEASURED if self.observers else _SEEN)
         with frozen(net.flow):
             x_edit = net.decode(change.y_hat, z)
         with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
             again = net.encode(x_edit) if config.cycle_z else None
-            if self.observer is None:
+            if self.observers:
+                loss = self._as_observed(net, self._shown(x_edit, rng), x_hat, y[:count], change)
+            else:
                 logits = self._activation(net, x_edit, again, rng)
                 loss = self._as_wanted(logits, change)
-            else:
-                loss = self._as_observed(self.observer, net, x_edit, x_hat, y[:count], change, rng)
         if config.cycle_still:
             loss = loss + config.cycle_still * self._moved_pixels(x_edit, x_hat)
         if again is not None:
@@ -239,6 +241,18 @@ class Objective(nn.Module):
         return seen + self.config.cycle_keep * _mean_where(kept, ~picked)
 
     def _as_observed(
+        self, net: AutoEncoder, x_edit: Tensor, x_hat: Tensor, y: Tensor, change: Change
+    ) -> Tensor:
+        """Return how far the observers' view of edited pictures is from what was asked for.
+
+        The logit of a changed attribute shall be as far along the line from pictures without (0)
+        to pictures with it (1) as the value says; of all others they shall say what they say of
+        the plain reconstruction. What they say counts alike.
+        """
+        each = [self._as_one_observed(o, net, x_edit, x_hat, y, change) for o in self._observers()]
+        return torch.stack(each).mean()
+
+    def _as_one_observed(
         self,
         observer: Observer,
         net: AutoEncoder,
@@ -246,15 +260,8 @@ class Objective(nn.Module):
         x_hat: Tensor,
         y: Tensor,
         change: Change,
-        rng: torch.Generator,
     ) -> Tensor:
-        """Return how far the observer's view of edited pictures is from what was asked for.
-
-        Its logit of a changed attribute shall be as far along the line from pictures without (0)
-        to pictures with it (1) as the value says; of all others it shall say what it says of the
-        plain reconstruction.
-        """
-        logits: Tensor = observer(self._shown(x_edit, rng)).float()
+        logits: Tensor = observer(x_edit).float()
         if self.kind is TargetKind.CLASSES:
             return F.cross_entropy(logits, change.wanted)
         with torch.no_grad():

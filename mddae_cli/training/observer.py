@@ -3,7 +3,8 @@
 Edits are learnt from the gradient of whoever looks at them, and a network that has only learnt to
 be right follows faint patterns that no eye sees. One that has learnt to be right under the worst
 small perturbation of each picture has no use for these: what pleases it has a shape (Tsipras et
-al. 2019, arXiv 1805.12152; Santurkar et al. 2019, arXiv 1906.09453). It is no part of the model.
+al. 2019, arXiv 1805.12152; Santurkar et al. 2019, arXiv 1906.09453). The larger the perturbations,
+the bolder the shape, and the less it sees of fine ones. It is no part of the model.
 Axes: N batch, C channels, H, W image side, K classes or attributes.
 """
 

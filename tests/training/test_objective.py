@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from mddae_cli.config import TargetKind, make_config
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.training.objective import Objective, frozen
+from mddae_cli.training.observer import Observer
 
 
 def step(header: Header, **changes: Any) -> tuple[AutoEncoder, Any]:
@@ -157,10 +159,10 @@ def test_where_there_is_an_observer_it_looks_and_only_the_decoder_learns(
 ) -> None:
     header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
     net = AutoEncoder(header.model)
-    objective = Objective(make_config("digits", cycle=1.0, observer=1.0), header)
+    objective = Objective(make_config("digits", cycle=1.0, observers=(1.0,)), header)
     objective.requires_grad_(False).eval()
     shown: list[torch.Tensor] = []
-    objective.observer.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))  # type: ignore[union-attr]
+    objective.observers[0].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
     net.activation = None  # type: ignore[assignment]  # the encoder is not asked
     y_hat, y = torch.full((8, 10), 0.2), torch.eye(10)[:8]
     rng, z = torch.Generator().manual_seed(1), torch.zeros(8, header.model.latent_dim)
@@ -180,15 +182,15 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
     model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
     header = replace(tiny_header, model=model, names=("a", "b", "c"))
     net, before = AutoEncoder(model), torch.tensor([-2.0, 0.5, 1.0])
-    config = make_config("digits", observer=1.0, cycle_keep=2.0, cycle_share=1.0)
+    config = make_config("digits", observers=(1.0,), cycle_keep=2.0, cycle_share=1.0)
     values: list[torch.Tensor] = []
     net.decode = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
     y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, model.latent_dim)
 
     def loss(strength: float, others: float) -> float:
         objective = Objective(config, header)
-        observer = objective.observer
-        assert observer is not None
+        (observer,) = objective.observers
+        assert isinstance(observer, Observer)
         observer.means = torch.tensor([[-3.0] * 3, [1.0] * 3])
         observer.follow = lambda logits, y: None  # type: ignore[method-assign]
         values.clear()
@@ -209,6 +211,24 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
     assert loss(0.0, 1.0) > 0.1
 
 
+def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    header, net = replace(tiny_header, model=model), AutoEncoder(model)
+    both = Objective(make_config("digits", observers=(1.0, 2.0), cycle_keep=2.0), header).eval()
+    assert [o.radius for o in both.observers] == [1.0, 2.0]
+    y_hat, x_hat = torch.full((8, 10), 0.2), torch.rand(8, 1, 28, 28)
+    z, y = torch.zeros(8, model.latent_dim), torch.eye(10)[:8]
+
+    def told(*which: int) -> float:
+        objective = copy.deepcopy(both)
+        objective.observers = torch.nn.ModuleList(objective.observers[i] for i in which)
+        rng = torch.Generator().manual_seed(3)
+        return float(objective.cycle(net, y_hat, z, x_hat, y, rng).detach())
+
+    assert told(0) != pytest.approx(told(1), rel=1e-3)
+    assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
+
+
 def test_moved_pixels_are_weighed_by_their_length(tiny_header: Header) -> None:
     """So that one pixel moved far costs what many moved a little together do."""
     objective = Objective(make_config("digits"), tiny_header)
@@ -226,12 +246,12 @@ def test_moved_pixels_are_weighed_by_their_length(tiny_header: Header) -> None:
 
 def test_the_observer_learns_beside_the_target_from_labels(tiny_header: Header) -> None:
     net = AutoEncoder(tiny_header.model)
-    objective = Objective(make_config("digits", observer=1.0), tiny_header)
+    objective = Objective(make_config("digits", observers=(1.0, 2.0)), tiny_header)
     x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
     losses = objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2))
     assert float(losses.total.detach()) > float(losses.dis.detach())
     losses.total.backward()
-    assert all(p.grad is not None for p in objective.observer.parameters())  # type: ignore[union-attr]
+    assert all(p.grad is not None for p in objective.observers.parameters())
     assert all(p.grad is not None for p in net.target_tower.parameters())
 
 
@@ -240,7 +260,7 @@ def test_the_observer_learns_beside_the_target_from_labels(tiny_header: Header) 
 def test_a_step_runs_on_cuda_in_bfloat16(tiny_header: Header, kind: TargetKind) -> None:
     header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
     net = AutoEncoder(header.model).cuda()
-    config = make_config("digits", cycle=1.0, observer=1.0)
+    config = make_config("digits", cycle=1.0, observers=(1.0,))
     x = torch.rand(8, header.model.channels, 28, 28, device="cuda")
     y = torch.eye(header.model.num_targets, device="cuda")[
         torch.arange(8) % header.model.num_targets
@@ -266,11 +286,13 @@ def test_frozen_module_passes_gradients_and_keeps_its_statistics() -> None:
     torch.testing.assert_close(module[1].running_mean, before)
 
 
-@pytest.mark.parametrize("observer", [0.0, 1.0])
-def test_a_single_attribute_has_no_others_to_keep(tiny_header: Header, observer: float) -> None:
+@pytest.mark.parametrize("observers", [(), (1.0,), (0.5, 2.0)])
+def test_a_single_attribute_has_no_others_to_keep(
+    tiny_header: Header, observers: tuple[float, ...]
+) -> None:
     model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=1)
     header = replace(tiny_header, model=model, names=("a",))
-    net, losses = step(header, cycle=1.0, observer=observer, cycle_z=0.5)
+    net, losses = step(header, cycle=1.0, observers=observers, cycle_z=0.5)
     losses.total.backward()
     assert bool(losses.total.isfinite())
     assert bool(net.decoder.from_codes.weight.grad.isfinite().all())

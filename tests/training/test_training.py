@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mddae_cli import checkpoint
@@ -126,7 +127,7 @@ def test_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
 
 @pytest.mark.parametrize("step", [4, 12])
 def test_a_run_with_an_observer_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
-    config = small_config(cycle=0.1, observer=1.0, epochs=1)
+    config = small_config(cycle=0.1, observers=(1.0,), epochs=1)
     train(config, tmp_path / "whole")
     with pytest.raises(InterruptedRun):
         train(config, tmp_path / "run", stop=stop_at(step))
@@ -135,14 +136,12 @@ def test_a_run_with_an_observer_resumes_to_the_same_bytes(tmp_path: Path, step: 
 
 
 def test_the_observer_learns_with_the_target_and_is_no_part_of_the_model(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
-    train(small_config(cycle=0.1, observer=1.0, epochs=1), tmp_path / "run")
+    train(small_config(cycle=0.1, observers=(1.0,), epochs=1), tmp_path / "run")
     state = load_file(tmp_path / "run" / "last.safetensors")
-    names = [name for name in state if name.startswith("objective.observer.tower")]
+    names = [name for name in state if name.startswith("objective.observers.0.tower")]
     torch.manual_seed(0)
     assert names
-    assert int(state["objective.observer.tower.convs.0.1.num_batches_tracked"]) == 3 * 8
+    assert int(state["objective.observers.0.tower.convs.0.1.num_batches_tracked"]) == 3 * 8
     assert not any("observer" in n for n in load_file(tmp_path / "run" / "model.safetensors"))
 
 
