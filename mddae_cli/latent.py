@@ -16,6 +16,15 @@ from mddae_cli.header import ModelSpec
 _HIDDEN = 128
 
 
+class Regression(NamedTuple):
+    """z becomes (z - (ŷ - mean_y) slopes - mean) / scale: (K,), (K, D), (D,) and (D,)."""
+
+    mean_y: Tensor
+    slopes: Tensor
+    mean: Tensor
+    scale: Tensor
+
+
 class LatentNorm(nn.Module):
     r"""What happens to z between encoder and decoder, by :class:`~mddae_cli.config.ZNorm`.
 
@@ -42,7 +51,9 @@ class LatentNorm(nn.Module):
         self.decay, self.ridge = decay, ridge
         self.residual = spec.z_norm is ZNorm.RESIDUAL
         plain = spec.z_norm is ZNorm.NONE
-        self.standardise = nn.Identity() if plain else nn.BatchNorm1d(spec.latent_dim, affine=False)
+        self.standardise: nn.Identity | nn.BatchNorm1d = nn.Identity()
+        if not plain:
+            self.standardise = nn.BatchNorm1d(spec.latent_dim, affine=False)
         if self.residual:
             k, d = spec.num_targets, spec.latent_dim
             self.register_buffer("mean_y", torch.zeros(k))
@@ -56,12 +67,49 @@ class LatentNorm(nn.Module):
         if self.residual:
             if self.training:
                 self._update(z.detach(), y_hat)
-            level = self.ridge * self.covariance_yy.diagonal().mean()
-            eye = torch.eye(y_hat.shape[1], dtype=y_hat.dtype, device=y_hat.device)
-            slopes = torch.linalg.solve(self.covariance_yy + level * eye, self.covariance_yz)
-            z = z - (y_hat - self.mean_y) @ slopes  # (N, K) @ (K, D)
+            z = z - (y_hat - self.mean_y) @ self.slopes()  # (N, K) @ (K, D)
         standard: Tensor = self.standardise(z)
         return standard
+
+    def slopes(self) -> Tensor:
+        """Return the regression's coefficients, (K, D)."""
+        slopes: Tensor = torch.linalg.solve(self._ridged(self.covariance_yy), self.covariance_yz)
+        return slopes
+
+    def _ridged(self, covariance: Tensor) -> Tensor:
+        level = self.ridge * covariance.diagonal().mean()
+        return covariance + level * torch.eye(len(covariance)).to(covariance)
+
+    def regression(self) -> Regression:
+        """Return what a residual norm makes of z after training, in float64."""
+        running = self.get_buffer("standardise.running_mean").double()
+        variance = self.get_buffer("standardise.running_var").double()
+        scale = (variance + self._eps()).sqrt()
+        return Regression(self.mean_y.double(), self.slopes().double(), running, scale)
+
+    def _eps(self) -> float:
+        return self.standardise.eps if isinstance(self.standardise, nn.BatchNorm1d) else 0.0
+
+    @torch.no_grad()
+    def assign(self, regression: Regression, mean_z: Tensor, covariance_yy: Tensor) -> None:
+        """Do from now on what a regression says.
+
+        Args:
+            regression: What becomes of z.
+            mean_z: Mean of z (D,), from which averages go on.
+            covariance_yy: Of ŷ, (K, K). The other covariance becomes that which leads to the
+                slopes in spite of the ridge.
+        """
+        new = {
+            "mean_y": regression.mean_y,
+            "mean_z": mean_z,
+            "covariance_yy": covariance_yy,
+            "covariance_yz": self._ridged(covariance_yy) @ regression.slopes,
+            "standardise.running_mean": regression.mean,
+            "standardise.running_var": regression.scale.square() - self._eps(),
+        }
+        for name, value in new.items():
+            self.get_buffer(name).copy_(value)
 
     @torch.no_grad()
     def _update(self, z: Tensor, y_hat: Tensor) -> None:

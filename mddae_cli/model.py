@@ -5,7 +5,7 @@ Axes: N batch, C channels, H, W image side, K classes or attributes, D latent si
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -339,6 +339,12 @@ class ConvDecoder(nn.Module):
         self.biases = nn.ModuleList(TargetBias(spec.num_targets, o) for o in biased)
         self.squash = nn.Sigmoid() if spec.channels == 1 else nn.Tanh()
 
+    @property
+    def first_layer(self) -> nn.Linear:
+        """The layer that is given z (N, D) joined to ŷ (N, K)."""
+        joined = self.hidden[0] if isinstance(self.hidden, nn.Sequential) else self.from_codes
+        return cast(nn.Linear, joined)
+
     def forward(self, y_hat: Tensor, z: Tensor) -> Tensor:
         """Return images (N, C, H, W) from ŷ (N, K) and z (N, D)."""
         codes = torch.cat([z, y_hat], dim=1) if self.takes_y else z  # (N, D + K)
@@ -420,6 +426,11 @@ class CdnetDecoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[:-1])
         self.squash = nn.Sigmoid() if spec.channels == 1 else nn.Tanh()
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        """The layer that is given z (N, D) joined to ŷ (N, K)."""
+        return cast(nn.Linear, self.linears[0])
 
     def forward(self, y_hat: Tensor, z: Tensor) -> Tensor:
         """Return images (N, C, H, W) from ŷ (N, K) and z (N, D)."""

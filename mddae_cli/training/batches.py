@@ -95,9 +95,13 @@ class Batches:
             labels = self.table.labels[self.rows[picture.numpy() % len(self.rows)]]
             yield Batch(x, torch.from_numpy(labels).to(self.device).float(), picture)
 
-    def every_picture(self) -> Iterator[Tensor]:
-        """Yield in batches every ``x`` that an epoch without movement can hold, in order."""
-        count = len(self.rows) * (2 if self.config.flip else 1)
+    def every_picture(self, *, mirrored: bool = True) -> Iterator[Tensor]:
+        """Yield in batches every ``x`` that an epoch without movement can hold, in order.
+
+        Args:
+            mirrored: Whether mirrored ones follow, where epochs have them.
+        """
+        count = len(self.rows) * (2 if mirrored and self.config.flip else 1)
         for picture in torch.arange(count).split(self.batch_size):
             value_range = self.table.preprocess.value_range
             yield to_model_range(self._pixels(picture), value_range, self.device)

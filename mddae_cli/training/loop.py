@@ -29,9 +29,13 @@ from mddae_cli.training.objective import Objective, StepLosses
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
 from mddae_cli.training.schedule import Position, Timetable, learning_rate
+from mddae_cli.training.settling import can_settle, settle
 from mddae_cli.training.validation import Validator
 
 _LOSSES = StepLosses._fields
+# The share of the run after which the regression of the latent stays as it is: weights move little
+# by then, and the decoder still learns what an edit is beside it.
+_SETTLES = 0.9
 _NET, _AVERAGE, _OBJECTIVE, _OPTIMISER, _SUMS = (
     "net.",
     "average.",
@@ -112,10 +116,22 @@ class Trainer:
         while not self.timetable.is_over(self.position):
             self._epoch()
         self.reporter.finished()
+        self._settle_best()
         self._calibrate()
         best = read_header(self.run.path)
         epochs = -(-self.position.step // len(self.batches))
         return TrainResult(self.run.path, self.run.path / MODEL_FILE, epochs, best.figures)
+
+    def _settle_best(self) -> None:
+        """Make the best checkpoint's regression of the latent exact, and measure it again."""
+        if not can_settle(self.header.model):
+            return
+        net, header = checkpoint.load(self.run.path)
+        net = net.to(self.device)
+        if not settle(net, self.batches.every_picture(mirrored=False)):
+            return  # the run was over before
+        header = header.with_figures(header.figures | self.validator.measure(net))
+        checkpoint.save(self.run.path / MODEL_FILE, net, header)
 
     def _calibrate(self) -> None:
         """Store the unit of intensity in the best checkpoint."""
@@ -134,6 +150,8 @@ class Trainer:
         start, before, first = time.monotonic(), self.position.elapsed_s, self.position.step
         self._prepare(learns_target)
         for batch in self.batches.epoch(epoch, done, moved=learns_target):
+            if self._settles_now(learns_target):
+                self._settle()
             self._step(batch, learns_target)
             self.position.step += 1
             self.position.elapsed_s = before + time.monotonic() - start
@@ -164,6 +182,9 @@ class Trainer:
     def _prepare(self, learns_target: bool) -> None:
         """Set the networks' modes; after its own epochs ŷ keeps its averaged weights, frozen."""
         self.net.train()
+        if self.timetable.progress(self.position) < _SETTLES:
+            self.position.settled = False  # also where a resumed run has got more epochs
+        self.net.z_norm.train(not self.position.settled)
         if not self.config.y_epochs or learns_target:
             return
         tower = self.net.target_tower
@@ -173,6 +194,17 @@ class Trainer:
         self.objective.requires_grad_(False).eval()
         if self.known is None:
             self._know_target()
+
+    def _settles_now(self, learns_target: bool) -> bool:
+        if learns_target or self.position.settled or not can_settle(self.header.model):
+            return False
+        return self.timetable.progress(self.position) >= _SETTLES
+
+    def _settle(self) -> None:
+        """Make the regression of the latent exact, for the decoder to practise with."""
+        settle(self.net, self.batches.every_picture(mirrored=False))
+        self.position.settled = True
+        self._prepare(learns_target=False)
 
     @torch.no_grad()
     def _know_target(self) -> None:

@@ -13,12 +13,17 @@ _TARGET_SHARE = 0.25
 
 @dataclass
 class Position:
-    """Where a run is; saved with its state. ``y_elapsed_s`` is what the first epochs took."""
+    """Where a run is; saved with its state.
+
+    ``y_elapsed_s`` is what the first epochs took; ``settled`` says that the regression of the
+    latent no longer follows the batches.
+    """
 
     step: int = 0
     elapsed_s: float = 0.0
     y_elapsed_s: float = 0.0
     best_loss: float = float("inf")
+    settled: bool = False
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:

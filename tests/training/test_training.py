@@ -27,6 +27,7 @@ from mddae_cli.model import AutoEncoder
 from mddae_cli.training import resume, train
 from mddae_cli.training.loop import Trainer
 from mddae_cli.training.objective import Objective, StepLosses
+from mddae_cli.training.validation import encode_rows
 
 SMALL: dict[str, Any] = {
     "y_epochs": 1,
@@ -165,6 +166,39 @@ def test_run_killed_between_saves_resumes_to_the_same_bytes(
     process.wait()
     resume(run)
     assert run_bytes(run) == run_bytes(whole_run)
+
+
+def test_a_run_without_a_flow_leaves_no_linear_trace_of_the_target(tmp_path: Path) -> None:
+    config = small_config(flow_layers=0)
+    train(config, tmp_path / "run")
+    net, table = checkpoint.load(tmp_path / "run").net, load_table("digits", limit=400)
+    with torch.no_grad():
+        codes = encode_rows(net, table, table.splits["train"], torch.device("cpu"))
+    both = torch.cat([codes.y_hat, codes.z], dim=1).double()
+    assert float(torch.corrcoef(both.T)[:10, 10:].abs().max()) < 2e-3
+
+
+@pytest.mark.parametrize("step", [20, 29, 30, 31])
+def test_a_run_that_settles_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
+    """It settles after step 30 of 32: 8 were of ŷ, and nine tenths of the other 24 are over."""
+    config = small_config(flow_layers=0, epochs=3)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "run", stop=stop_at(step))
+    _, position = checkpoint.load_state(tmp_path / "run" / "last.safetensors")
+    assert position["settled"] == (step > 30)
+    resume(tmp_path / "run")
+    assert run_bytes(tmp_path / "run") == run_bytes(tmp_path / "whole")
+
+
+def test_more_epochs_for_a_run_that_has_settled_let_the_regression_follow_again(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    train(small_config(flow_layers=0, epochs=1), run)
+    seen = int(load_file(run / "last.safetensors")["net.z_norm.seen"])
+    resume(run, epochs=2)
+    assert int(load_file(run / "last.safetensors")["net.z_norm.seen"]) > seen
 
 
 def test_run_that_is_over_is_not_changed_by_resume(whole_run: Path) -> None:
