@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mddae_cli.config import Sight
+
 if TYPE_CHECKING:
     from mddae_cli.evaluation import ScoreCard
 
@@ -95,9 +97,10 @@ _LINES: dict[str, tuple[str, ...]] = {
 
 def _judge_lines(name: str, card: ScoreCard) -> Iterator[str]:
     if card.judge_accuracy is not None and card.judge_accuracy_reconstructed is not None:
+        sight = (card.judge or Sight.SHARP).capitalize()
         yield (
-            f"Judge, trained on real pictures only: accuracy {card.judge_accuracy:.4f} on real "
-            f"test pictures, {card.judge_accuracy_reconstructed:.4f} on reconstructions by "
+            f"{sight} judge, trained on real pictures only: accuracy {card.judge_accuracy:.4f} on "
+            f"real test pictures, {card.judge_accuracy_reconstructed:.4f} on reconstructions by "
             f"{name}."
         )
     if card.trust is not None and card.trust.refused:

@@ -138,15 +138,16 @@ def command(
         ),
     ] = 0.6,
     sight: Annotated[
-        Sight,
+        Sight | None,
         typer.Option(
             "--judge",
             metavar="NAME",
             help="sharp has learnt from real pictures as they are; soft also from softened ones, "
-            "as reconstructions are, and sees more in them.",
+            "as reconstructions are, and sees more in them. Default: soft where one comes with the "
+            "package, as for faces, else sharp.",
             rich_help_panel="Measures",
         ),
-    ] = Sight.SHARP,
+    ] = None,
     new_judge: Annotated[
         bool,
         typer.Option(
@@ -262,7 +263,7 @@ def command(
     _write_figures(measured, plot, html)
     if as_json:
         records = [cards.record(name, card) for name, card in measured]
-        how = {"seed": seed, "max_images": max_images, "raw": raw, "judge": sight.value}
+        how = {"seed": seed, "max_images": max_images, "raw": raw}
         console.say_json({**how, "models": records})
     elif as_csv and (rows := cards.csv_rows(measured)):
         console.say_csv(rows)

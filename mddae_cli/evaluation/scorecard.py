@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from mddae_cli.config import ModelKind, TargetKind
+from mddae_cli.config import ModelKind, Sight, TargetKind
 from mddae_cli.data.table import Indexes, Table
 from mddae_cli.editing import Model
 from mddae_cli.errors import UsageError, resolve_name
@@ -72,9 +72,9 @@ class ScoreCard:
     """One model's figures; those that were not asked for, or do not fit the model, are empty.
 
     Attributes of a face model have ``svm`` to ``trust``, classes have ``swaps`` and ``style``; a
-    plain auto-encoder has reconstruction and leak alone. ``judge_accuracy`` is the judge's on
-    all real test pictures, ``judge_accuracy_reconstructed`` on the reconstructions of all
-    pictures measured; both are None where no judge looked.
+    plain auto-encoder has reconstruction and leak alone. ``judge`` is what the judge has learnt
+    from, ``judge_accuracy`` its own on all real test pictures, ``judge_accuracy_reconstructed``
+    on the reconstructions of all pictures measured; all are None where no judge looked.
     """
 
     dataset: str
@@ -94,6 +94,7 @@ class ScoreCard:
     trust: Trust | None = None
     swaps: SwapScores | None = None
     style: StyleScores | None = None
+    judge: Sight | None = None
     judge_accuracy: float | None = None
     judge_accuracy_reconstructed: float | None = None
 
@@ -281,9 +282,10 @@ def _with_attributes(
 ) -> ScoreCard:
     """Return the card with what edits do."""
     found: AttributeScores = attribute_scores(subject, values, names, wanted, **how)
-    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    fields: dict[str, Any] = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
     if found.trust is not None and subject.judge is not None:
         own = found.trust.reconstructed
+        fields["judge"] = subject.judge.sight
         fields["judge_accuracy"] = subject.judge.accuracy
         fields["judge_accuracy_reconstructed"] = sum(own) / len(own)
     return dataclasses.replace(card, **fields)
@@ -299,6 +301,7 @@ def _with_classes(card: ScoreCard, subject: Subject, wanted: Collection[Measure]
         seen = judged(model, judge, subject.codes, subject.batch_size)
         card = dataclasses.replace(
             card,
+            judge=judge.sight,
             judge_accuracy=judge.accuracy,
             judge_accuracy_reconstructed=label_accuracy(seen, subject.labels, judge.kind)[0],
         )

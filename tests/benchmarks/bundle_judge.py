@@ -1,14 +1,16 @@
 """Train the judges that come with the package, and write them where it looks for them.
 
     python tests/benchmarks/bundle_judge.py --data-dir DIR --judge sharp
-    python tests/benchmarks/bundle_judge.py --data-dir DIR --judge soft
+    python tests/benchmarks/bundle_judge.py --data-dir DIR --judge soft --seeds 1729 11 12 13
 
-Prints each one's mean accuracy over the attributes on real test faces, and on the same softened.
+Several seeds make a panel, which says the mean of their logits. Prints the mean accuracy over the
+attributes on real test faces, and on the same softened.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from mddae_cli.config import Sight
 from mddae_cli.data.table import Table
 from mddae_cli.evaluation import Judge, train_judge
 from mddae_cli.evaluation.bundled_judges import write_bundled
-from mddae_cli.evaluation.judge import label_accuracy
+from mddae_cli.evaluation.judge import JUDGE_SEED, JudgePanel, label_accuracy
 from mddae_cli.evaluation.softness import soften
 from mddae_cli.header import WEIGHTS_FOLDER
 
@@ -30,11 +32,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="where img_align_celeba is")
     parser.add_argument("--judge", type=Sight, choices=[*Sight], default=Sight.SHARP)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[JUDGE_SEED], metavar="SEED")
     parser.add_argument("--to", type=Path, default=WEIGHTS_FOLDER / "judges", help="a folder")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     table = data.load_table("celeba", data_dir=options.data_dir)
-    judge = train_judge(table, sight=options.judge, device=options.device)
+    how = {"sight": options.judge, "device": options.device}
+    judges = [train_judge(table, seed=seed, **how) for seed in options.seeds]
+    judge = judges[0]
+    if len(judges) > 1:
+        judge = dataclasses.replace(judge, net=JudgePanel(each.net for each in judges))
     options.to.mkdir(parents=True, exist_ok=True)
     print(write_bundled(judge.net, table, options.judge, options.to))
     for blur in BLURS:

@@ -150,13 +150,16 @@ def test_the_judge_that_is_asked_for_is_made_and_told(
 
     monkeypatch.setattr(evaluation, "load_or_train_judge", note)
     words = ("--data-dir", faces, "--values", "1", "--measures", "edits", "--json")
-    for given in ((), ("--judge", "soft"), ("--new-judge",)):
+    for given, judge in (((), "sharp"), (("--judge", "soft"), "soft"), (("--new-judge",), "sharp")):
         result = cli("evaluate", make_model(), *words, *given)
         assert result.exit_code == 0
-        assert json.loads(result.stdout)["judge"] == asked[-1]["sight"]
+        (told,) = json.loads(result.stdout)["models"]
+        assert told["judge"] == judge
     assert [(how["sight"], how["bundled"]) for how in asked] == [
-        *(("sharp", True), ("soft", True), ("sharp", False)),
+        *((None, True), ("soft", True), (None, False)),
     ]
+    result = cli("evaluate", make_model(), *words[:2], "--measures", "reconstruction", "--json")
+    assert json.loads(result.stdout)["models"][0]["judge"] is None
 
 
 def test_json_holds_every_figure_under_stable_keys(
@@ -173,7 +176,7 @@ def test_json_holds_every_figure_under_stable_keys(
     assert list(card) == [
         *("model", "dataset", "part", "num_images", "names", "reconstruction", "targets"),
         *("leaks", "dependence", "svm", "edits", "control", "exchange", "verifier", "identity"),
-        *("trust", "swaps", "style", "judge_accuracy", "judge_accuracy_reconstructed"),
+        *("trust", "swaps", "style", "judge", "judge_accuracy", "judge_accuracy_reconstructed"),
         *("collateral", "reached"),
     ]
     assert card["model"] == str(model)

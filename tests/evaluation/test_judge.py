@@ -305,6 +305,29 @@ def test_a_bundled_judge_is_taken_instead_of_training_one(bundle, cache, recorde
         torch.testing.assert_close(found.logits(x), judge.logits(x), rtol=0.02, atol=0.02)
 
 
+def test_a_bundled_panel_says_the_mean_of_its_members(tmp_path, monkeypatch, cache, recorder):
+    table = bars(TargetKind.ATTRIBUTES)
+    judges = [train_judge(table, epochs=1, seed=seed) for seed in (1, 2, 3)]
+    monkeypatch.setattr(bundled_judges, "_FOLDER", tmp_path)
+    panel = judging.JudgePanel(judge.net for judge in judges)
+    bundled_judges.write_bundled(panel, table, Sight.SOFT, tmp_path)
+    x = torch.from_numpy(table.images[:50]).permute(0, 3, 1, 2) / 255
+    each = torch.stack([judge.logits(x) for judge in judges])
+    assert float(each.std(dim=0).mean()) > 0.05
+    for _ in "from the package", "from the cache":
+        found = load_or_train_judge(table, sight=Sight.SOFT, reporter=recorder)
+        torch.testing.assert_close(found.logits(x), each.mean(dim=0), rtol=0.02, atol=0.02)
+    assert recorder.jobs == []
+
+
+def test_where_nothing_is_said_a_soft_judge_looks_if_one_comes_along(bundle, tmp_path):
+    table, judge = bundle
+    assert judging.usual_sight(table) is Sight.SHARP
+    bundled_judges.write_bundled(judge.net, table, Sight.SOFT, tmp_path)
+    assert judging.usual_sight(table) is Sight.SOFT
+    assert load_or_train_judge(table).sight is Sight.SOFT
+
+
 @pytest.mark.parametrize(
     "asked", [{"sight": Sight.SOFT}, {"bundled": False}, {"seed": 1}, {"epochs": 1}], ids=str
 )
