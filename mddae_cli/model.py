@@ -149,9 +149,12 @@ class AutoEncoder(nn.Module):
         Returns:
             ``x_hat``, shape (N, C, H, W), in the model's own range.
         """
+        return self.synthesise(y_hat, self.to_features(y_hat, z))
+
+    def to_features(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        """Return z before the flow (N, D), which the decoder is given, of ŷ (N, K) and z (N, D)."""
         with torch.autocast(z.device.type, enabled=False):
-            features = self.flow.inverse(z.float(), y_hat.float())
-        return self.synthesise(y_hat, features)
+            return self.flow.inverse(z.float(), y_hat.float())
 
     def synthesise(self, y_hat: Tensor, features: Tensor) -> Tensor:
         """Return the images (N, C, H, W) of a soft target (N, K) and z before the flow (N, D)."""
@@ -265,10 +268,14 @@ class ConvTower(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden or features, outputs)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the last layer is given, (N, F), of images (N, C, H, W)."""
+        features: Tensor = self.hidden(self.convs(x).flatten(1))
+        return features
+
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, outputs) from images (N, C, H, W)."""
-        features = self.hidden(self.convs(x).flatten(1))
-        out: Tensor = self.out(self.dropout(features))
+        out: Tensor = self.out(self.dropout(self.features(x)))
         return out
 
 

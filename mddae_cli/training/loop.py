@@ -25,7 +25,9 @@ from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
 from mddae_cli.training.batches import Batch, Batches
-from mddae_cli.training.objective import Objective, StepLosses
+from mddae_cli.training.beside import both_on
+from mddae_cli.training.descent import descend
+from mddae_cli.training.objective import Objective, StepLosses, frozen
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
 from mddae_cli.training.schedule import Position, Timetable, learning_rate
@@ -84,6 +86,8 @@ class Trainer:
         net = AutoEncoder(header.model)
         self.net = net.to(self.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.still = frozen(self.net)
+        self.both = both_on(self.device)
         self.objective = Objective(config, header).to(self.device)
         self.optimiser = torch.optim.AdamW(
             [*self.net.parameters(), *self.objective.parameters()],
@@ -222,21 +226,22 @@ class Trainer:
         x, y, picture = batch
         rng = runtime.generator(self.config.seed, "change", step)
         if learns_target:
-            losses = self.objective.learn_target(self.net, x, y, rng=rng, autocast=self.autocast)
+            parts = self.objective.learn_target(self.net, x, y, rng=rng, autocast=self.autocast)
         else:
-            losses = self.objective(
+            parts = self.objective.parts(
                 self.net,
                 x,
                 y,
                 progress=progress,
                 rng=rng,
+                still=self.still,
                 autocast=self.autocast,
                 logits=None if self.known is None else self.known[picture],
             )
-        values = torch.stack([term.detach().double() for term in losses]).cpu()
-        self._check_finite(values)
         self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
+        losses = descend(parts, self.both)
+        values = torch.stack([term.double() for term in losses]).cpu()
+        self._check_finite(values)
         self.optimiser.step()
         if self.config.ema:
             self._follow(step)

@@ -5,9 +5,10 @@ Axes: N batch, C channels, H, W image side, K classes or attributes, D latent si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+import copy
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder, Codes
 from mddae_cli.training import disturbance
 from mddae_cli.training.observer import Observer
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
@@ -38,24 +41,32 @@ class StepLosses(NamedTuple):
     flow: Tensor
 
 
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Pass gradients through ``module`` without collecting any for its weights.
+class Part(NamedTuple):
+    """Terms of a step that need nothing of the other parts: these can be done beside each other.
 
-    Its batch normalisation uses and keeps the running statistics meanwhile.
+    ``losses`` computes them, and those of other parts as 0; ``weights`` are what learns from them.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        for part, training in modes:
-            part.training = training
+
+    losses: Callable[[], StepLosses]
+    weights: list[nn.Parameter]
+
+
+def add_up(parts: Iterable[StepLosses]) -> StepLosses:
+    """Return the losses of a step from those of its parts."""
+    return StepLosses(*(torch.stack(terms).sum() for terms in zip(*parts, strict=True)))
+
+
+def frozen(module: Module) -> Module:
+    """Return a module that always has the weights of ``module``, but learns nothing.
+
+    It shares their memory. Gradients pass through it, its batch normalisation uses and keeps the
+    running statistics, and it may be used in one thread while the other learns in a second one.
+    """
+    shared: dict[int, object] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()
+    }
+    shared |= {id(buffer): buffer for buffer in module.buffers()}
+    return copy.deepcopy(module, shared).eval()
 
 
 class Objective(nn.Module):
@@ -86,7 +97,7 @@ class Objective(nn.Module):
         """Return the share of their full weights that decorrelation and consistency have."""
         return min(1.0, progress / self.config.gamma_ramp) if self.config.gamma_ramp else 1.0
 
-    def forward(
+    def parts(
         self,
         net: AutoEncoder,
         x: Tensor,
@@ -94,10 +105,11 @@ class Objective(nn.Module):
         *,
         progress: float,
         rng: torch.Generator,
+        still: AutoEncoder | None = None,
         autocast: torch.dtype | None = None,
         logits: Tensor | None = None,
-    ) -> StepLosses:
-        """Return the losses of a batch.
+    ) -> list[Part]:
+        """Reconstruct a batch and return the parts of its losses: all of them, and the cycle.
 
         Args:
             net: The model, in training mode.
@@ -105,6 +117,7 @@ class Objective(nn.Module):
             y: Labels, shape (N, K), 0 or 1.
             progress: Share of the run that is over, for the ramp of γ.
             rng: Draws the changed soft targets.
+            still: The model :func:`frozen`; made where it is not given.
             autocast: The networks' arithmetic, None for float32.
             logits: The pictures' activation (N, K) where ŷ no longer learns.
         """
@@ -113,25 +126,33 @@ class Objective(nn.Module):
             logits, features = net.analyse(x, logits)
             y_hat = net.soft_target(logits)
             x_hat = net.synthesise(self._decoder_target(y_hat, y), features)
-        rec = self.reconstruction(x, x_hat)
-        zero = rec.new_zeros(())
-        if config.model is ModelKind.AE:
-            return StepLosses(rec, rec, zero, zero, zero, zero)
-        dis = losses.discriminative(logits, y, self.kind)
-        dec = self.decorrelation(self._regulariser_target(y_hat), features)
-        total = rec + config.beta * dis + self.gamma(progress) * dec
-        # The flow alone learns from this, and from nothing else.
+        # The flow alone learns from its loss, and from nothing else.
         known, found = net.decoder_target(y_hat.detach()), features.detach()
         flowed = net.flow(found, known)
-        has_flow = bool(net.flow.layers)
-        flow = net.flow.loss(flowed, found, known, config.flow_pull) if has_flow else zero
-        total = total + flow
-        cycle = zero
-        if config.cycle:
+        zero = x_hat.new_zeros(())
+
+        def of_all() -> StepLosses:
+            rec = self.reconstruction(x, x_hat)
+            if config.model is ModelKind.AE:
+                return StepLosses(rec, rec, zero, zero, zero, zero)
+            dis = losses.discriminative(logits, y, self.kind)
+            dec = self.decorrelation(self._regulariser_target(y_hat), features)
+            has_flow = bool(net.flow.layers)
+            flow = net.flow.loss(flowed, found, known, config.flow_pull) if has_flow else zero
+            total = rec + config.beta * dis + self.gamma(progress) * dec + flow
+            return StepLosses(total, rec, dis, dec, zero, flow)
+
+        def of_edits() -> StepLosses:
+            seen = y_hat.detach(), flowed.z.detach(), x_hat.detach(), y
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                cycle = self.cycle(net, y_hat.detach(), flowed.z, x_hat.detach(), y, rng)
-            total = total + config.cycle * self.ramp(progress) * cycle
-        return StepLosses(total, rec, dis, dec, cycle, flow)
+                cycle = self.cycle(net, still or frozen(net), *seen, rng)
+            total = config.cycle * self.ramp(progress) * cycle
+            return StepLosses(total, zero, zero, zero, cycle, zero)
+
+        parts = [Part(of_all, _learning(net))]
+        if config.cycle and config.model is not ModelKind.AE:
+            parts.append(Part(of_edits, _learning(net.decoder)))
+        return parts
 
     def learn_target(
         self,
@@ -141,18 +162,31 @@ class Objective(nn.Module):
         *,
         rng: torch.Generator,
         autocast: torch.dtype | None = None,
-    ) -> StepLosses:
-        """Return the discriminative loss alone, for the epochs in which only ŷ is learnt.
+    ) -> list[Part]:
+        """Return the parts of the losses in the epochs in which only ŷ and observers learn.
 
         ``rng`` draws how ``x``, which batches have moved, is disturbed further.
         """
         x = self._disturbed(x, rng)
-        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            logits = net.target_tower(x)
-            observed = [observer.loss(x, y, rng) for observer in self._observers()]
-        dis = losses.discriminative(logits.float(), y, self.kind)
-        zero = dis.new_zeros(())
-        return StepLosses(sum(observed, start=dis), zero, dis, zero, zero, zero)
+        zero = x.new_zeros(())
+
+        def of_target() -> StepLosses:
+            with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+                logits = net.target_tower(x)
+            dis = losses.discriminative(logits.float(), y, self.kind)
+            return StepLosses(dis, zero, dis, zero, zero, zero)
+
+        def of_observer(observer: Observer, own: torch.Generator) -> StepLosses:
+            with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+                loss = observer.loss(x, y, own)
+            return StepLosses(loss, zero, zero, zero, zero, zero)
+
+        parts = [Part(of_target, _learning(net.target_tower))]
+        for observer in self._observers():
+            seed = int(torch.randint(2**62, (), generator=rng))
+            own = torch.Generator().manual_seed(seed)
+            parts.append(Part(partial(of_observer, observer, own), _learning(observer)))
+        return parts
 
     def _observers(self) -> list[Observer]:
         return [part for part in self.observers if isinstance(part, Observer)]
@@ -181,6 +215,7 @@ class Objective(nn.Module):
     def cycle(
         self,
         net: AutoEncoder,
+        still: AutoEncoder,
         y_hat: Tensor,
         z: Tensor,
         x_hat: Tensor,
@@ -196,6 +231,7 @@ class Objective(nn.Module):
 
         Args:
             net: The model.
+            still: The model :func:`frozen`.
             y_hat: Soft targets, shape (N, K), without gradient.
             z: Latents, shape (N, D).
             x_hat: Plain reconstructions, shape (N, C, H, W), without gradient.
@@ -212,15 +248,13 @@ class Objective(nn.Module):
             change = _swap_classes(y_hat, rng)
         else:
             change = _change_attribute(y_hat, rng, _MEASURED if self.observers else _SEEN)
-        with frozen(net.flow):
-            x_edit = net.decode(change.y_hat, z)
-        with frozen(net.encoder), frozen(net.z_norm), frozen(net.flow):
-            again = net.encode(x_edit) if config.cycle_z else None
-            if self.observers:
-                loss = self._as_observed(net, self._shown(x_edit, rng), x_hat, y[:count], change)
-            else:
-                logits = self._activation(net, x_edit, again, rng)
-                loss = self._as_wanted(logits, change)
+        x_edit = net.synthesise(change.y_hat, still.to_features(change.y_hat, z))
+        again = still.encode(x_edit) if config.cycle_z else None
+        if self.observers:
+            loss = self._as_observed(still, self._shown(x_edit, rng), x_hat, y[:count], change)
+        else:
+            logits = self._activation(still, x_edit, again, rng)
+            loss = self._as_wanted(logits, change)
         if config.cycle_still:
             loss = loss + config.cycle_still * self._moved_pixels(x_edit, x_hat)
         if again is not None:
@@ -314,6 +348,10 @@ def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of sigmoids from probabilities, (N, K), in nats."""
     each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return each + torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted)
+
+
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in module.parameters() if weight.requires_grad]
 
 
 class Change(NamedTuple):

@@ -10,6 +10,9 @@ Axes: N batch, C channels, H, W image side, K classes or attributes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -41,20 +44,28 @@ class Observer(nn.Module):
         spec = header.model
         low, high = header.preprocess.value_range
         self.kind, self.radius = spec.target_kind, radius * (high - low)
-        self.tower = ConvTower(spec, spec.num_targets, spec.dropout)
+        self.tower, self.dropout = ConvTower(spec, spec.num_targets), spec.dropout
         # Of its logits of reconstructions without and with each attribute.
         self.register_buffer("means", torch.zeros(2, spec.num_targets))
         self.register_buffer("seen", torch.zeros(2, spec.num_targets))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (N, K) of images (N, C, H, W) in the model's range."""
-        logits: Tensor = self.tower(x)
+    def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Return logits (N, K) of images (N, C, H, W) in the model's range.
+
+        ``rng`` draws the dropout while it learns: torch's own generator would be shared with who
+        learns in another thread.
+        """
+        features = self.tower.features(x)
+        if self.training and self.dropout:
+            kept = torch.empty(features.shape).bernoulli_(1 - self.dropout, generator=rng)
+            features = features * (kept / (1 - self.dropout)).to(features)
+        logits: Tensor = self.tower.out(features)
         return logits
 
     def loss(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
         """Return the discriminative loss of labels (N, K) in perturbed images, in nats."""
-        x = perturbed(self, x, y, self.kind, self.radius, rng)
-        return losses.discriminative(self(x).float(), y, self.kind)
+        x = perturbed(partial(self, rng=rng), x, y, self.kind, self.radius, rng)
+        return losses.discriminative(self(x, rng).float(), y, self.kind)
 
     @torch.no_grad()
     def follow(self, logits: Tensor, y: Tensor) -> None:
@@ -76,7 +87,12 @@ class Observer(nn.Module):
 
 
 def perturbed(
-    net: nn.Module, x: Tensor, y: Tensor, kind: TargetKind, radius: float, rng: torch.Generator
+    net: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    kind: TargetKind,
+    radius: float,
+    rng: torch.Generator,
 ) -> Tensor:
     """Return images moved to where ``net`` errs most within a ball, as two steps find it.
 

@@ -50,6 +50,7 @@ from mddae_cli.header import SsimSpec
 from mddae_cli.reporting import Silent
 from mddae_cli.training import make_header
 from mddae_cli.training.batches import Batch
+from mddae_cli.training.beside import in_turn
 from mddae_cli.training.loop import Trainer
 from mddae_cli.training.runfolder import RunFolder
 
@@ -238,6 +239,7 @@ class Plain(Loop):
         super().__init__(*args)
         self.folder, self.workers, self.by_attribute = folder, workers, by_attribute
         self.trainer._know_target = lambda: None
+        self.trainer.both = in_turn
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
         self.trainer.optimiser = plain_optimiser(self.trainer)
         self.trainer.average.to(memory_format=torch.contiguous_format)

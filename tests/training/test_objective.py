@@ -12,7 +12,7 @@ import torch
 from mddae_cli.config import TargetKind, make_config
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
-from mddae_cli.training.objective import Objective, frozen
+from mddae_cli.training.objective import Objective, Part, StepLosses, add_up, frozen
 from mddae_cli.training.observer import Observer
 
 
@@ -23,8 +23,11 @@ def step(header: Header, **changes: Any) -> tuple[AutoEncoder, Any]:
     x = torch.rand(8, header.model.channels, 28, 28)
     y = torch.eye(header.model.num_targets)[torch.arange(8) % header.model.num_targets]
     rng = torch.Generator().manual_seed(1)
-    losses = Objective(config, header)(net, x, y, progress=1.0, rng=rng)
-    return net, losses
+    return net, added(Objective(config, header).parts(net, x, y, progress=1.0, rng=rng))
+
+
+def added(parts: list[Part]) -> StepLosses:
+    return add_up(part.losses() for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_the_target_is_learnt_from_disturbed_pictures(tiny_header: Header) -> No
     x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
     for noise in (0.0, 0.2):
         objective = Objective(make_config("digits", noise=noise), tiny_header)
-        objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2))
+        added(objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2)))
     assert torch.equal(seen[0], x)
     assert 0.02 < float((seen[1] - x).std()) < 0.2
 
@@ -140,12 +143,12 @@ def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None
     header = replace(tiny_header, model=model, names=("a", "b", "c"))
     net, margin = AutoEncoder(model), 2.0
     seen: list[torch.Tensor] = []
-    net.decode = lambda changed, z: seen.append(changed) or torch.rand(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    net.synthesise = lambda changed, z: seen.append(changed) or torch.rand(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
     net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
     y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
     config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
     x_hat, y, rng = torch.rand(30, 1, 28, 28), torch.zeros(30, 3), torch.Generator().manual_seed(2)
-    loss = Objective(config, header).cycle(net, y_hat, z, x_hat, y, rng)
+    loss = Objective(config, header).cycle(net, frozen(net), y_hat, z, x_hat, y, rng)
     (changed,) = seen
     values = changed[changed != y_hat]
     assert len(values) == 30
@@ -167,7 +170,7 @@ def test_where_there_is_an_observer_it_looks_and_only_the_decoder_learns(
     y_hat, y = torch.full((8, 10), 0.2), torch.eye(10)[:8]
     rng, z = torch.Generator().manual_seed(1), torch.zeros(8, header.model.latent_dim)
     x_hat = torch.rand(8, 1, 28, 28)
-    objective.cycle(net, y_hat, z, x_hat, y, rng).backward()
+    objective.cycle(net, frozen(net), y_hat, z, x_hat, y, rng).backward()
     plain = [x for x in shown if torch.equal(x, x_hat[:2])]
     attributes = kind is TargetKind.ATTRIBUTES  # only they have others, which must stay
     assert (len(plain), len(shown)) == ((1, 2) if attributes else (0, 1))
@@ -184,7 +187,7 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
     net, before = AutoEncoder(model), torch.tensor([-2.0, 0.5, 1.0])
     config = make_config("digits", observers=(1.0,), cycle_keep=2.0, cycle_share=1.0)
     values: list[torch.Tensor] = []
-    net.decode = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    net.synthesise = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
     y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, model.latent_dim)
 
     def loss(strength: float, others: float) -> float:
@@ -204,7 +207,7 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
 
         observer.forward = see  # type: ignore[method-assign]
         rng, x_hat = torch.Generator().manual_seed(2), torch.ones(20, 1, 28, 28)
-        return float(objective.cycle(net, y_hat, z, x_hat, torch.zeros(20, 3), rng))
+        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, torch.zeros(20, 3), rng))
 
     assert loss(0.0, 0.0) == pytest.approx(0.0, abs=1e-6)
     assert loss(3.0, 0.0) == loss(-3.0, 0.0) == pytest.approx(2.5)  # of Huber: |3| - 1/2
@@ -223,7 +226,7 @@ def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
         objective = copy.deepcopy(both)
         objective.observers = torch.nn.ModuleList(objective.observers[i] for i in which)
         rng = torch.Generator().manual_seed(3)
-        return float(objective.cycle(net, y_hat, z, x_hat, y, rng).detach())
+        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, y, rng).detach())
 
     assert told(0) != pytest.approx(told(1), rel=1e-3)
     assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
@@ -248,7 +251,7 @@ def test_the_observer_learns_beside_the_target_from_labels(tiny_header: Header) 
     net = AutoEncoder(tiny_header.model)
     objective = Objective(make_config("digits", observers=(1.0, 2.0)), tiny_header)
     x, y = torch.rand(6, 1, 28, 28), torch.eye(10)[:6]
-    losses = objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2))
+    losses = added(objective.learn_target(net, x, y, rng=torch.Generator().manual_seed(2)))
     assert float(losses.total.detach()) > float(losses.dis.detach())
     losses.total.backward()
     assert all(p.grad is not None for p in objective.observers.parameters())
@@ -267,23 +270,24 @@ def test_a_step_runs_on_cuda_in_bfloat16(tiny_header: Header, kind: TargetKind) 
     ]
     objective = Objective(config, header).cuda()
     rng = torch.Generator().manual_seed(1)
-    losses = objective(net, x, y, progress=1.0, rng=rng, autocast=torch.bfloat16)
+    losses = added(objective.parts(net, x, y, progress=1.0, rng=rng, autocast=torch.bfloat16))
     losses.total.backward()
     assert all(bool(term.isfinite()) for term in losses)
 
 
-def test_frozen_module_passes_gradients_and_keeps_its_statistics() -> None:
+def test_a_frozen_module_follows_the_other_and_learns_nothing() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).train()
-    before = module[1].running_mean.clone()
+    still = frozen(module)
     x = torch.randn(5, 3, requires_grad=True)
-    with frozen(module):
-        out = module(x)
-    out.square().sum().backward()
+    still(x).square().sum().backward()
     assert x.grad is not None
-    assert module[0].weight.grad is None
+    assert all(p.grad is None for p in [*module.parameters(), *still.parameters()])
     assert module.training
-    assert module[0].weight.requires_grad
-    torch.testing.assert_close(module[1].running_mean, before)
+    assert not module[1].running_mean.any()
+    with torch.no_grad():
+        module[0].weight += 1.0
+    module(x)
+    torch.testing.assert_close(still(x), module.eval()(x))
 
 
 @pytest.mark.parametrize("observers", [(), (1.0,), (0.5, 2.0)])
