@@ -81,11 +81,11 @@ class LatentNorm(nn.Module):
         return covariance + level * torch.eye(len(covariance)).to(covariance)
 
     def regression(self) -> Regression:
-        """Return what a residual norm makes of z after training, in float64."""
-        running = self.get_buffer("standardise.running_mean").double()
-        variance = self.get_buffer("standardise.running_var").double()
-        scale = (variance + self._eps()).sqrt()
-        return Regression(self.mean_y.double(), self.slopes().double(), running, scale)
+        """Return what a residual norm makes of z after training, in float64 on the CPU."""
+        mean, variance = (self.get_buffer(f"standardise.running_{of}") for of in ("mean", "var"))
+        parts = self.mean_y, self.slopes(), mean, variance
+        mean_y, slopes, mean, variance = (part.cpu().double() for part in parts)
+        return Regression(mean_y, slopes, mean, (variance + self._eps()).sqrt())
 
     def _eps(self) -> float:
         return self.standardise.eps if isinstance(self.standardise, nn.BatchNorm1d) else 0.0
@@ -109,7 +109,8 @@ class LatentNorm(nn.Module):
             "standardise.running_var": regression.scale.square() - self._eps(),
         }
         for name, value in new.items():
-            self.get_buffer(name).copy_(value)
+            buffer = self.get_buffer(name)
+            buffer.copy_(value.to(buffer.dtype))
 
     @torch.no_grad()
     def _update(self, z: Tensor, y_hat: Tensor) -> None:

@@ -240,7 +240,7 @@ class Trainer:
             )
         self.optimiser.zero_grad(set_to_none=True)
         losses = descend(parts, self.both)
-        values = torch.stack([term.double() for term in losses]).cpu()
+        values = torch.stack(losses).cpu().double()
         self._check_finite(values)
         self.optimiser.step()
         if self.config.ema:

@@ -68,7 +68,7 @@ def settle(net: AutoEncoder, pictures: Iterable[Tensor]) -> bool:
     """
     net.eval()
     moments = _moments(net, pictures)
-    old = Regression(*(part.cpu() for part in net.z_norm.regression()))
+    old = net.z_norm.regression()
     ridge = _RIDGE * moments.yy.diagonal().mean() * torch.eye(len(moments.yy)).double()
     slopes = torch.linalg.solve(moments.yy + ridge, moments.yh)
     mean = old.mean + moments.mean_y @ slopes - old.mean_y @ old.slopes
@@ -79,8 +79,8 @@ def settle(net: AutoEncoder, pictures: Iterable[Tensor]) -> bool:
     new = Regression(moments.mean_y, slopes, mean, old.scale)
     net.z_norm.assign(new, moments.mean_h, moments.yy)
     layer = net.decoder.first_layer
-    of_z, of_y = layer.weight.double().cpu().split([len(mean), len(slopes)], dim=1)
-    layer.weight.copy_(torch.cat([of_z, of_y + of_z @ change.T], dim=1))
+    of_z, of_y = layer.weight.cpu().double().split([len(mean), len(slopes)], dim=1)
+    layer.weight.copy_(torch.cat([of_z, of_y + of_z @ change.T], dim=1).float())
     return True
 
 
@@ -90,7 +90,7 @@ def _moments(net: AutoEncoder, pictures: Iterable[Tensor]) -> _Moments:
     sums, products = (torch.zeros(()).double() for _ in range(2))
     for x in pictures:
         logits, h = net.encoder(x)
-        codes = torch.cat([net.soft_target(logits.float()), h.float()], dim=1).double().cpu()
+        codes = torch.cat([net.soft_target(logits.float()), h.float()], dim=1).cpu().double()
         count, sums, products = count + len(codes), sums + codes.sum(0), products + codes.T @ codes
     mean = sums / count
     covariance = products / count - mean[:, None] * mean
