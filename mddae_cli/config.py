@@ -210,6 +210,8 @@ class TrainConfig:
     # L2 radius of the perturbations of each, in parts of the range of a pixel
     observers: tuple[float, ...] = ()
     flow_pull: float = 0.3
+    # The share of the run after which z's regression on ŷ is exact and stays; 0 for never
+    settle: float = 0.0
 
     # Optimiser
     epochs: int = 20
@@ -279,7 +281,7 @@ def _check(config: TrainConfig) -> None:
     for radius in config.observers:
         if not (math.isfinite(radius) and radius > 0):
             raise UsageError(f"observers = {radius} cannot be used: give more than 0 for each.")
-    for name in ("adam_beta1", "adam_beta2", "ema", "dropout"):
+    for name in ("adam_beta1", "adam_beta2", "ema", "dropout", "settle"):
         if not 0 <= getattr(config, name) < 1:
             raise UsageError(f"{name} = {getattr(config, name)} must lie in [0, 1).")
     if not 0 < config.cycle_share <= 1:
@@ -364,10 +366,10 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "reg": Reg.DCOR_ATTR,
         "gamma": 2.0,
         "cycle": 0.03,
-        "cycle_keep": 8.0,
-        "cycle_still": 8.0,
+        "cycle_keep": 6.0,
+        "cycle_still": 6.0,
         "cycle_z": 0.5,
-        "observers": (1.0, 3.0),
+        "observers": (2.0,),
         "y_epochs": 10,
     },
     "folder": {

@@ -35,9 +35,6 @@ from mddae_cli.training.settling import can_settle, settle
 from mddae_cli.training.validation import Validator
 
 _LOSSES = StepLosses._fields
-# The share of the run after which the regression of the latent stays as it is: weights move little
-# by then, and the decoder still learns what an edit is beside it.
-_SETTLES = 0.9
 _NET, _AVERAGE, _OBJECTIVE, _OPTIMISER, _SUMS = (
     "net.",
     "average.",
@@ -128,7 +125,7 @@ class Trainer:
 
     def _settle_best(self) -> None:
         """Make the best checkpoint's regression of the latent exact, and measure it again."""
-        if not can_settle(self.header.model):
+        if not self._can_settle():
             return
         net, header = checkpoint.load(self.run.path)
         net = net.to(self.device)
@@ -186,7 +183,7 @@ class Trainer:
     def _prepare(self, learns_target: bool) -> None:
         """Set the networks' modes; after its own epochs ŷ keeps its averaged weights, frozen."""
         self.net.train()
-        if self.timetable.progress(self.position) < _SETTLES:
+        if self.timetable.progress(self.position) < self.config.settle:
             self.position.settled = False  # also where a resumed run has got more epochs
         self.net.z_norm.train(not self.position.settled)
         if not self.config.y_epochs or learns_target:
@@ -199,10 +196,13 @@ class Trainer:
         if self.known is None:
             self._know_target()
 
+    def _can_settle(self) -> bool:
+        return bool(self.config.settle) and can_settle(self.header.model)
+
     def _settles_now(self, learns_target: bool) -> bool:
-        if learns_target or self.position.settled or not can_settle(self.header.model):
+        if learns_target or self.position.settled or not self._can_settle():
             return False
-        return self.timetable.progress(self.position) >= _SETTLES
+        return self.timetable.progress(self.position) >= self.config.settle
 
     def _settle(self) -> None:
         """Make the regression of the latent exact, for the decoder to practise with."""

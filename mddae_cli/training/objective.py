@@ -25,7 +25,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
-_ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 3.2)
+_ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 2.5)
 # Keeps the gradient of a length finite where nothing has moved.
 _TINY = 1e-6
 

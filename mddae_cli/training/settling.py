@@ -1,10 +1,10 @@
-"""The exact regression of the latent on ŷ, once nothing learns any more.
+"""The exact regression of the latent on ŷ, late in a run.
 
 While weights move, the regression of :class:`~mddae_cli.latent.LatentNorm` is an average over few
 batches, or it would lag behind them. It is a little off, therefore, and what it misses a linear
-probe reads from z. After the last step it is worked out over all training pictures, and the
-decoder's first layer, which is linear in z and ŷ, makes up for the difference: reconstructions
-stay what they were.
+probe reads from z. Here it is worked out over all training pictures, and the decoder's first layer,
+which is linear in z and ŷ, makes up for the difference: reconstructions stay what they were. Edits
+do not: to change ŷ now moves what the decoder took for z, until it has practised that.
 
 Axes: N pictures, K attributes or classes, D latent size.
 """

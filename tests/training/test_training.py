@@ -169,7 +169,7 @@ def test_run_killed_between_saves_resumes_to_the_same_bytes(
 
 
 def test_a_run_without_a_flow_leaves_no_linear_trace_of_the_target(tmp_path: Path) -> None:
-    config = small_config(flow_layers=0)
+    config = small_config(flow_layers=0, settle=0.9)
     train(config, tmp_path / "run")
     net, table = checkpoint.load(tmp_path / "run").net, load_table("digits", limit=400)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def test_a_run_without_a_flow_leaves_no_linear_trace_of_the_target(tmp_path: Pat
 @pytest.mark.parametrize("step", [20, 29, 30, 31])
 def test_a_run_that_settles_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
     """It settles after step 30 of 32: 8 were of ŷ, and nine tenths of the other 24 are over."""
-    config = small_config(flow_layers=0, epochs=3)
+    config = small_config(flow_layers=0, settle=0.9, epochs=3)
     train(config, tmp_path / "whole")
     with pytest.raises(InterruptedRun):
         train(config, tmp_path / "run", stop=stop_at(step))
@@ -195,7 +195,7 @@ def test_more_epochs_for_a_run_that_has_settled_let_the_regression_follow_again(
     tmp_path: Path,
 ) -> None:
     run = tmp_path / "run"
-    train(small_config(flow_layers=0, epochs=1), run)
+    train(small_config(flow_layers=0, settle=0.9, epochs=1), run)
     seen = int(load_file(run / "last.safetensors")["net.z_norm.seen"])
     resume(run, epochs=2)
     assert int(load_file(run / "last.safetensors")["net.z_norm.seen"]) > seen
