@@ -154,7 +154,7 @@ def load_or_train_judge(
     *,
     seed: int = JUDGE_SEED,
     epochs: int | None = None,
-    sight: Sight | None = None,
+    sight: Sight = Sight.SHARP,
     bundled: bool = True,
     device: str = "auto",
     reporter: Reporter | None = None,
@@ -169,7 +169,7 @@ def load_or_train_judge(
         seed: Initialisation, order and augmentation.
         epochs: Passes over the train part; None decides by its size.
         sight: Whether it learns from softened pictures too. Reconstructions are soft, and a judge
-            that has seen none such is harsh with them. None takes :func:`usual_sight`.
+            that has seen none such is harsh with them.
         bundled: Whether the judge that comes with the package is taken, where ``seed`` and
             ``epochs`` are the usual ones and it was made for such a table.
         device: As in :func:`mddae_cli.runtime.pick_device`.
@@ -179,7 +179,6 @@ def load_or_train_judge(
         DatasetError: If the table has no train or no test pictures.
     """
     reporter = reporter or Silent()
-    sight = sight or usual_sight(table)
     usual = bundled and epochs is None and seed == JUDGE_SEED
     file = bundled_judge(table, sight) if usual else None
     epochs = epochs or default_epochs(len(table.splits["train"]))
@@ -202,14 +201,6 @@ def load_or_train_judge(
     except OSError as exc:
         reporter.noted(f"the judge cannot be kept in {str(path.parent)!r}: {exc.strerror}.")
     return judge
-
-
-def usual_sight(table: Table) -> Sight:
-    """Return how a table is looked at where nothing is said: softly where such a judge comes along.
-
-    It sees reconstructions as well as real pictures; training one takes twice as long.
-    """
-    return Sight.SHARP if bundled_judge(table, Sight.SOFT) is None else Sight.SOFT
 
 
 def judge_path(

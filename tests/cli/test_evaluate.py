@@ -156,7 +156,7 @@ def test_the_judge_that_is_asked_for_is_made_and_told(
         (told,) = json.loads(result.stdout)["models"]
         assert told["judge"] == judge
     assert [(how["sight"], how["bundled"]) for how in asked] == [
-        *((None, True), ("soft", True), (None, False)),
+        *(("sharp", True), ("soft", True), ("sharp", False)),
     ]
     result = cli("evaluate", make_model(), *words[:2], "--measures", "reconstruction", "--json")
     assert json.loads(result.stdout)["models"][0]["judge"] is None

@@ -320,14 +320,6 @@ def test_a_bundled_panel_says_the_mean_of_its_members(tmp_path, monkeypatch, cac
     assert recorder.jobs == []
 
 
-def test_where_nothing_is_said_a_soft_judge_looks_if_one_comes_along(bundle, tmp_path):
-    table, judge = bundle
-    assert judging.usual_sight(table) is Sight.SHARP
-    bundled_judges.write_bundled(judge.net, table, Sight.SOFT, tmp_path)
-    assert judging.usual_sight(table) is Sight.SOFT
-    assert load_or_train_judge(table).sight is Sight.SOFT
-
-
 @pytest.mark.parametrize(
     "asked", [{"sight": Sight.SOFT}, {"bundled": False}, {"seed": 1}, {"epochs": 1}], ids=str
 )
