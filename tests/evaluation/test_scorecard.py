@@ -55,7 +55,7 @@ def test_a_card_becomes_strict_json_with_stable_keys(
     assert list(read) == [
         "dataset", "part", "num_images", "names", "reconstruction", "targets", "leaks",
         "dependence", "svm", "edits", "control", "exchange", "verifier", "identity", "trust",
-        "swaps", "style", "judge_accuracy", "judge_accuracy_reconstructed",
+        "swaps", "style", "judge", "judge_accuracy", "judge_accuracy_reconstructed",
     ]  # fmt: skip
     assert read["leaks"][0]["probe"] == "linear"
 
@@ -145,7 +145,7 @@ def test_only_what_is_asked_for_is_measured(pixel_model, pixel_judge, pixel_tabl
         }
         field = {"leak": "leaks"}.get(measure, measure)
         fits = measure not in ("exchange", "identity", "swaps", "style")
-        assert filled - {"trust", "judge_accuracy", "judge_accuracy_reconstructed"} == (
+        assert filled - {"trust", "judge", "judge_accuracy", "judge_accuracy_reconstructed"} == (
             {"targets", field} if fits else {"targets"}
         )
 
