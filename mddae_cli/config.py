@@ -75,8 +75,13 @@ class Arch(StrEnum):
 
 
 class Inject(StrEnum):
-    """Where ŷ enters the decoder: at every layer, or joined to z at the first only."""
+    """Where ŷ enters the decoder: joined to z at the first layer only, or at every layer.
 
+    There it adds the same to all places of a layer, or to each place something of its own
+    (``cdnet``: the same).
+    """
+
+    PLACES = "places"
     ALL = "all"
     FIRST = "first"
 
@@ -386,6 +391,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 
 # The rows of Table 1 keep the recipe's optimisation and change what the row names.
 _PLAIN: dict[str, Any] = {
+    "inject": Inject.ALL,
     "cycle": 0.0,
     "observers": (),
     "reg_memory": 0,

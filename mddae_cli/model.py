@@ -16,6 +16,8 @@ from mddae_cli.header import ModelSpec
 from mddae_cli.latent import CouplingFlow, LatentNorm
 
 _SLOPE = 0.2
+# Along a side of a grid on which ŷ adds a bias to each place.
+_MOST_PLACES = 16
 
 
 class Codes(NamedTuple):
@@ -306,20 +308,37 @@ class SeparateEncoder(nn.Module):
 
 
 class TargetBias(nn.Module):
-    """ŷ joined to a layer as constant maps.
+    """ŷ joined to a layer as constant maps, and where asked for as maps of its own.
 
     A convolution over a map that is constant adds the same number everywhere but at the
-    border, so a linear layer from ŷ to a bias per channel does the same for far less.
+    border, so a linear layer from ŷ to a bias per channel does the same for far less. In pictures
+    that all show the same thing in the same place, glasses belong to the eyes: there a bias per
+    channel and place is what ŷ adds.
+
+    Args:
+        num_targets: K.
+        channels: F.
+        grid: Places along a side, laid over the layer by bilinear interpolation; 0 for none. They
+            begin at 0, so that ŷ adds the same everywhere until more is learnt.
     """
 
-    def __init__(self, num_targets: int, channels: int) -> None:
+    def __init__(self, num_targets: int, channels: int, grid: int = 0) -> None:
         super().__init__()
         self.linear = nn.Linear(num_targets, channels, bias=False)
+        self.places = nn.Linear(num_targets, grid * grid * channels, bias=False) if grid else None
+        self.shape = (grid, grid, channels)
+        if self.places is not None:
+            nn.init.zeros_(self.places.weight)
 
     def forward(self, h: Tensor, y_hat: Tensor) -> Tensor:
-        """Return ``h`` (N, F, H, W) with a bias per picture and channel from ŷ (N, K)."""
-        bias: Tensor = self.linear(y_hat)
-        return h + bias[:, :, None, None]  # (N, F, 1, 1)
+        """Return ``h`` (N, F, H, W) with what ŷ (N, K) adds to it."""
+        bias: Tensor = self.linear(y_hat)[:, :, None, None]  # (N, F, 1, 1)
+        if self.places is not None:
+            maps = self.places(y_hat).unflatten(1, self.shape).permute(0, 3, 1, 2)
+            bias = bias + maps  # (N, F, grid, grid)
+            if maps.shape[2:] != h.shape[2:]:
+                bias = F.interpolate(bias, size=h.shape[2:], mode="bilinear", align_corners=False)
+        return h + bias
 
 
 class ConvDecoder(nn.Module):
@@ -330,7 +349,7 @@ class ConvDecoder(nn.Module):
         widths, side = _halvings(spec)
         outs = [*widths[-2::-1], spec.channels]
         self.takes_y = spec.kind is not ModelKind.AE
-        self.y_everywhere = self.takes_y and spec.inject is Inject.ALL
+        self.y_everywhere = self.takes_y and spec.inject is not Inject.FIRST
         self.grid = (widths[-1], side, side)
         joined, hidden = spec.latent_dim + self.takes_y * spec.num_targets, _hidden(spec)
         self.hidden = _connected(joined, hidden) if hidden else nn.Identity()
@@ -343,7 +362,11 @@ class ConvDecoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[:-1])
         biased = outs if self.y_everywhere else []
-        self.biases = nn.ModuleList(TargetBias(spec.num_targets, o) for o in biased)
+        most = _MOST_PLACES if spec.inject is Inject.PLACES else 0
+        self.biases = nn.ModuleList(
+            TargetBias(spec.num_targets, o, min(most, 2 * side * 2**level))
+            for level, o in enumerate(biased)
+        )
         self.squash = nn.Sigmoid() if spec.channels == 1 else nn.Tanh()
 
     @property
@@ -418,7 +441,7 @@ class CdnetDecoder(nn.Module):
         super().__init__()
         widths, hidden, side = _cdnet_sizes(spec)
         self.takes_y = spec.kind is not ModelKind.AE
-        self.y_everywhere = self.takes_y and spec.inject is Inject.ALL
+        self.y_everywhere = self.takes_y and spec.inject is not Inject.FIRST
         extra = spec.num_targets if self.takes_y else 0
         later = spec.num_targets if self.y_everywhere else 0
         sizes = [*hidden[::-1], widths[-1] * side * side]

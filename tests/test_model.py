@@ -19,7 +19,7 @@ from mddae_cli.config import (
     ZNorm,
 )
 from mddae_cli.header import Header, ModelSpec
-from mddae_cli.model import AutoEncoder, ResizeConv, default_depth
+from mddae_cli.model import AutoEncoder, ResizeConv, TargetBias, default_depth
 
 
 @pytest.fixture
@@ -179,6 +179,30 @@ def test_the_target_enters_every_decoder_layer_or_the_first_alone(spec, arch):
         counts[inject] = sum(p.numel() for p in net.decoder.parameters())
     outs_of_later_layers = {Arch.CONV: 8 * 7 * 7 + 4 + 1, Arch.CDNET: 3136 + 16 * 32 + 16 * 1}[arch]
     assert counts[Inject.ALL] - counts[Inject.FIRST] == 10 * outs_of_later_layers
+
+
+def test_a_target_adds_to_each_place_what_belongs_there_once_that_is_learnt():
+    layer = TargetBias(2, 3, grid=4)
+    h, y_hat = torch.randn(5, 3, 8, 8), torch.rand(5, 2)
+    everywhere = h + layer.linear(y_hat)[:, :, None, None]
+    torch.testing.assert_close(layer(h, y_hat), everywhere)
+    with torch.no_grad():
+        layer.linear.weight.zero_()
+        layer.places.weight.view(4, 4, 3, 2)[1, 2, 0, 1] = 1.0
+    added = layer(torch.zeros_like(h), y_hat).detach()
+    assert not added[:, 1:].any()
+    # The middle of that place is between the pixels 2 and 3, 4 and 5.
+    torch.testing.assert_close(added[:, 0, 2:4, 4:6].mean((1, 2)), y_hat[:, 1] * 0.75**2)
+    added[:, 0, 1:5, 3:7] = 0
+    assert not added.any()
+
+
+def test_an_authors_decoder_takes_places_for_all_layers(spec):
+    sizes = {
+        inject: [tuple(w.shape) for w in build(spec(arch=Arch.CDNET, inject=inject)).parameters()]
+        for inject in Inject
+    }
+    assert sizes[Inject.PLACES] == sizes[Inject.ALL] != sizes[Inject.FIRST]
 
 
 @pytest.mark.parametrize(("channels", "low"), [(1, 0.0), (3, -1.0)])

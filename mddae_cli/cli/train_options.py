@@ -90,7 +90,11 @@ Depth = Annotated[
 ]
 InjectOption = Annotated[
     Inject | None,
-    _option("Model", "inject", help="The decoder layers that are offered y_hat."),
+    _option(
+        "Model",
+        "inject",
+        help="The decoder layers that are offered y_hat; places: all, and each place for itself.",
+    ),
 ]
 UpsampleOption = Annotated[
     Upsample | None,
