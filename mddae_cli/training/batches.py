@@ -106,6 +106,11 @@ class Batches:
             value_range = self.table.preprocess.value_range
             yield to_model_range(self._pixels(picture), value_range, self.device)
 
+    def every_label(self) -> Tensor:
+        """Return the labels (pictures, K) of every ``x`` of :meth:`every_picture`, float32."""
+        labels = torch.from_numpy(self.table.labels[self.rows]).to(self.device).float()
+        return labels.repeat(2 if self.config.flip else 1, 1)
+
     def _pixels(self, picture: Tensor) -> np.ndarray:
         mirrored, place = np.divmod(picture.numpy(), len(self.rows))
         pixels = self.table.images[self.rows[place]]

@@ -27,7 +27,7 @@ from mddae_cli.reporting import Reporter
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
-from mddae_cli.training.objective import Objective, StepLosses, frozen
+from mddae_cli.training.objective import Known, Objective, StepLosses, frozen
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
 from mddae_cli.training.schedule import Position, Timetable, learning_rate
@@ -100,8 +100,8 @@ class Trainer:
         self.position = Position()
         # Of each loss over the epoch so far, and the number of its steps.
         self.sums = torch.zeros(len(_LOSSES) + 1, dtype=torch.float64)
-        # The activation of every training picture, (pictures, K), once ŷ no longer learns.
-        self.known: Tensor | None = None
+        # Of every training picture, once ŷ and observers no longer learn.
+        self.known: Known | None = None
 
     def fit(self) -> TrainResult:
         """Run to the end and return what it left.
@@ -194,7 +194,7 @@ class Trainer:
         tower.requires_grad_(False).eval()
         self.objective.requires_grad_(False).eval()
         if self.known is None:
-            self._know_target()
+            self.known = self._know_pictures()
 
     def _can_settle(self) -> bool:
         return bool(self.config.settle) and can_settle(self.header.model)
@@ -211,12 +211,16 @@ class Trainer:
         self._prepare(learns_target=False)
 
     @torch.no_grad()
-    def _know_target(self) -> None:
-        """Take the activation of every training picture, which a frozen ŷ will not change."""
-        autocast = torch.autocast(self.device.type, self.autocast, enabled=bool(self.autocast))
-        with autocast:
-            parts = [self.net.target_tower(x).float() for x in self.batches.every_picture()]
-        self.known = torch.cat(parts)
+    def _know_pictures(self) -> Known | None:
+        """Return what the networks that will not change say of every training picture."""
+        parts = []
+        with torch.autocast(self.device.type, self.autocast, enabled=bool(self.autocast)):
+            for x in self.batches.every_picture():
+                parts.append([self.net.target_tower(x).float(), *self.objective.observed(x)])
+        logits, *observed = (torch.cat(each) for each in zip(*parts, strict=True))
+        known = Known(logits, observed)
+        self.objective.know(known, self.batches.every_label())
+        return known
 
     def _step(self, batch: Batch, learns_target: bool) -> None:
         progress, step = self.timetable.progress(self.position), self.position.step
@@ -236,7 +240,7 @@ class Trainer:
                 rng=rng,
                 still=self.still,
                 autocast=self.autocast,
-                logits=None if self.known is None else self.known[picture],
+                known=self.known and self.known.of(picture),
             )
         self.optimiser.zero_grad(set_to_none=True)
         losses = descend(parts, self.both)

@@ -51,6 +51,20 @@ class Part(NamedTuple):
     weights: list[nn.Parameter]
 
 
+class Known(NamedTuple):
+    """What networks that no longer learn say of pictures.
+
+    ``logits`` (N, K) is ŷ's activation, ``observed`` what each observer says, (N, K) each.
+    """
+
+    logits: Tensor
+    observed: list[Tensor]
+
+    def of(self, pictures: Tensor) -> Known:
+        """Return what they say of some of the pictures."""
+        return Known(self.logits[pictures], [each[pictures] for each in self.observed])
+
+
 def add_up(parts: Iterable[StepLosses]) -> StepLosses:
     """Return the losses of a step from those of its parts."""
     return StepLosses(*(torch.stack(terms).sum() for terms in zip(*parts, strict=True)))
@@ -107,7 +121,7 @@ class Objective(nn.Module):
         rng: torch.Generator,
         still: AutoEncoder | None = None,
         autocast: torch.dtype | None = None,
-        logits: Tensor | None = None,
+        known: Known | None = None,
     ) -> list[Part]:
         """Reconstruct a batch and return the parts of its losses: all of them, and the cycle.
 
@@ -119,16 +133,16 @@ class Objective(nn.Module):
             rng: Draws the changed soft targets.
             still: The model :func:`frozen`; made where it is not given.
             autocast: The networks' arithmetic, None for float32.
-            logits: The pictures' activation (N, K) where ŷ no longer learns.
+            known: What is known of the pictures where ŷ and observers no longer learn.
         """
         config = self.config
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            logits, features = net.analyse(x, logits)
+            logits, features = net.analyse(x, None if known is None else known.logits)
             y_hat = net.soft_target(logits)
             x_hat = net.synthesise(self._decoder_target(y_hat, y), features)
         # The flow alone learns from its loss, and from nothing else.
-        known, found = net.decoder_target(y_hat.detach()), features.detach()
-        flowed = net.flow(found, known)
+        target, found = net.decoder_target(y_hat.detach()), features.detach()
+        flowed = net.flow(found, target)
         zero = x_hat.new_zeros(())
 
         def of_all() -> StepLosses:
@@ -138,14 +152,15 @@ class Objective(nn.Module):
             dis = losses.discriminative(logits, y, self.kind)
             dec = self.decorrelation(self._regulariser_target(y_hat), features)
             has_flow = bool(net.flow.layers)
-            flow = net.flow.loss(flowed, found, known, config.flow_pull) if has_flow else zero
+            flow = net.flow.loss(flowed, found, target, config.flow_pull) if has_flow else zero
             total = rec + config.beta * dis + self.gamma(progress) * dec + flow
             return StepLosses(total, rec, dis, dec, zero, flow)
 
         def of_edits() -> StepLosses:
-            seen = y_hat.detach(), flowed.z.detach(), x_hat.detach(), y
+            given = y_hat.detach(), flowed.z.detach(), x_hat.detach()
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                cycle = self.cycle(net, still or frozen(net), *seen, rng)
+                observed = self.observed(x) if known is None else known.observed
+                cycle = self.cycle(net, still or frozen(net), *given, observed, rng)
             total = config.cycle * self.ramp(progress) * cycle
             return StepLosses(total, zero, zero, zero, cycle, zero)
 
@@ -188,6 +203,16 @@ class Objective(nn.Module):
             parts.append(Part(partial(of_observer, observer, own), _learning(observer)))
         return parts
 
+    @torch.no_grad()
+    def observed(self, x: Tensor) -> list[Tensor]:
+        """Return what each observer says of images (N, C, H, W), float32 (N, K) each."""
+        return [observer(x).float() for observer in self._observers()]
+
+    def know(self, known: Known, y: Tensor) -> None:
+        """Let observers take their lines of strengths from known pictures with labels (N, K)."""
+        for observer, logits in zip(self._observers(), known.observed, strict=True):
+            observer.draw_line(logits, y)
+
     def _observers(self) -> list[Observer]:
         return [part for part in self.observers if isinstance(part, Observer)]
 
@@ -219,7 +244,7 @@ class Objective(nn.Module):
         y_hat: Tensor,
         z: Tensor,
         x_hat: Tensor,
-        y: Tensor,
+        observed: list[Tensor],
         rng: torch.Generator,
     ) -> Tensor:
         """Return how far edited pictures are from what the edit asks for (not in the paper).
@@ -235,7 +260,7 @@ class Objective(nn.Module):
             y_hat: Soft targets, shape (N, K), without gradient.
             z: Latents, shape (N, D).
             x_hat: Plain reconstructions, shape (N, C, H, W), without gradient.
-            y: Labels, shape (N, K).
+            observed: What each observer says of the pictures themselves, (N, K) each.
             rng: Draws the change.
 
         Returns:
@@ -251,7 +276,7 @@ class Objective(nn.Module):
         x_edit = net.synthesise(change.y_hat, still.to_features(change.y_hat, z))
         again = still.encode(x_edit) if config.cycle_z else None
         if self.observers:
-            loss = self._as_observed(still, self._shown(x_edit, rng), x_hat, y[:count], change)
+            loss = self._as_observed(self._shown(x_edit, rng), observed, change)
         else:
             logits = self._activation(still, x_edit, again, rng)
             loss = self._as_wanted(logits, change)
@@ -274,35 +299,27 @@ class Objective(nn.Module):
         kept = _divergence(logits, change.wanted)
         return seen + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _as_observed(
-        self, net: AutoEncoder, x_edit: Tensor, x_hat: Tensor, y: Tensor, change: Change
-    ) -> Tensor:
+    def _as_observed(self, x_edit: Tensor, observed: list[Tensor], change: Change) -> Tensor:
         """Return how far the observers' view of edited pictures is from what was asked for.
 
         The logit of a changed attribute shall be as far along the line from pictures without (0)
         to pictures with it (1) as the value says; of all others they shall say what they say of
-        the plain reconstruction. What they say counts alike.
+        the picture itself. What they say counts alike.
         """
-        each = [self._as_one_observed(o, net, x_edit, x_hat, y, change) for o in self._observers()]
+        pairs = zip(self._observers(), observed, strict=True)
+        each = [
+            self._as_one_observed(o, x_edit, logits[: len(x_edit)], change) for o, logits in pairs
+        ]
         return torch.stack(each).mean()
 
     def _as_one_observed(
-        self,
-        observer: Observer,
-        net: AutoEncoder,
-        x_edit: Tensor,
-        x_hat: Tensor,
-        y: Tensor,
-        change: Change,
+        self, observer: Observer, x_edit: Tensor, before: Tensor, change: Change
     ) -> Tensor:
         logits: Tensor = observer(x_edit).float()
         if self.kind is TargetKind.CLASSES:
             return F.cross_entropy(logits, change.wanted)
-        with torch.no_grad():
-            before = observer(x_hat).float()
-        observer.follow(before, y)
         off = F.smooth_l1_loss(logits, observer.aim(change.y_hat), reduction="none")
-        kept = _divergence(logits, net.soft_target(before))
+        kept = _divergence(logits, before.sigmoid())
         picked = change.picked
         return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 

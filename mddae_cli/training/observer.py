@@ -24,8 +24,6 @@ from mddae_cli.model import ConvTower
 _STEPS = 2
 # Of the radius: two steps reach the edge from wherever they begin.
 _STRIDE = 0.75
-# Pictures that the mean logits look back on.
-_MEMORY = 50
 
 
 class Observer(nn.Module):
@@ -37,7 +35,6 @@ class Observer(nn.Module):
     """
 
     means: Tensor
-    seen: Tensor
 
     def __init__(self, header: Header, radius: float) -> None:
         super().__init__()
@@ -45,9 +42,8 @@ class Observer(nn.Module):
         low, high = header.preprocess.value_range
         self.kind, self.radius = spec.target_kind, radius * (high - low)
         self.tower, self.dropout = ConvTower(spec, spec.num_targets), spec.dropout
-        # Of its logits of reconstructions without and with each attribute.
+        # Of its logits of pictures without and with each attribute.
         self.register_buffer("means", torch.zeros(2, spec.num_targets))
-        self.register_buffer("seen", torch.zeros(2, spec.num_targets))
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in the model's range.
@@ -68,20 +64,15 @@ class Observer(nn.Module):
         return losses.discriminative(self(x, rng).float(), y, self.kind)
 
     @torch.no_grad()
-    def follow(self, logits: Tensor, y: Tensor) -> None:
-        """Take logits (N, K) of reconstructions with labels (N, K) into their moving means."""
+    def draw_line(self, logits: Tensor, y: Tensor) -> None:
+        """Take the means of its logits (N, K) of pictures with labels (N, K)."""
         for side, mask in enumerate((1 - y, y)):
-            count = mask.sum(dim=0)
-            batch = (logits * mask).sum(dim=0) / count.clamp_min(1)
-            share = count / (self.seen[side].clamp_max(_MEMORY) + count).clamp_min(1)
-            self.means[side] += share * (batch - self.means[side])
-            self.seen[side] += count
+            self.means[side] = (logits * mask).sum(dim=0) / mask.sum(dim=0).clamp_min(1)
 
     def aim(self, values: Tensor) -> Tensor:
         """Return the logits (N, K) at which attributes have strengths (N, K).
 
-        0 is the mean of reconstructions without the attribute, 1 that of those with it, 2 as
-        far again.
+        0 is the mean of pictures without the attribute, 1 that of those with it, 2 as far again.
         """
         return self.means[0] + values * (self.means[1] - self.means[0])
 

@@ -238,13 +238,17 @@ class Plain(Loop):
     def __init__(self, *args: Any, folder: Path, workers: int, by_attribute: bool) -> None:
         super().__init__(*args)
         self.folder, self.workers, self.by_attribute = folder, workers, by_attribute
-        self.trainer._know_target = lambda: None
+        self.trainer._know_pictures = self._know_nothing
         self.trainer.both = in_turn
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
         self.trainer.optimiser = plain_optimiser(self.trainer)
         self.trainer.average.to(memory_format=torch.contiguous_format)
         # The decoder itself asks for channels-last before this layer.
         net.decoder.first_norm.register_forward_pre_hook(lambda _, args: (_contiguous(args[0]),))
+
+    def _know_nothing(self) -> None:
+        """Observers need their line of strengths; what a picture is like is asked at each step."""
+        Trainer._know_pictures(self.trainer)
 
     def batches(self, steps: int) -> Iterator[Batch]:
         wanted = list(itertools.islice(plan(self.trainer, self.table), steps))

@@ -12,7 +12,14 @@ import torch
 from mddae_cli.config import TargetKind, make_config
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
-from mddae_cli.training.objective import Objective, Part, StepLosses, add_up, frozen
+from mddae_cli.training.objective import (
+    Known,
+    Objective,
+    Part,
+    StepLosses,
+    add_up,
+    frozen,
+)
 from mddae_cli.training.observer import Observer
 
 
@@ -147,8 +154,8 @@ def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None
     net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
     y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
     config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
-    x_hat, y, rng = torch.rand(30, 1, 28, 28), torch.zeros(30, 3), torch.Generator().manual_seed(2)
-    loss = Objective(config, header).cycle(net, frozen(net), y_hat, z, x_hat, y, rng)
+    x_hat, rng = torch.rand(30, 1, 28, 28), torch.Generator().manual_seed(2)
+    loss = Objective(config, header).cycle(net, frozen(net), y_hat, z, x_hat, [], rng)
     (changed,) = seen
     values = changed[changed != y_hat]
     assert len(values) == 30
@@ -167,13 +174,11 @@ def test_where_there_is_an_observer_it_looks_and_only_the_decoder_learns(
     shown: list[torch.Tensor] = []
     objective.observers[0].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
     net.activation = None  # type: ignore[assignment]  # the encoder is not asked
-    y_hat, y = torch.full((8, 10), 0.2), torch.eye(10)[:8]
+    y_hat, observed = torch.full((8, 10), 0.2), [torch.zeros(8, 10)]
     rng, z = torch.Generator().manual_seed(1), torch.zeros(8, header.model.latent_dim)
     x_hat = torch.rand(8, 1, 28, 28)
-    objective.cycle(net, frozen(net), y_hat, z, x_hat, y, rng).backward()
-    plain = [x for x in shown if torch.equal(x, x_hat[:2])]
-    attributes = kind is TargetKind.ATTRIBUTES  # only they have others, which must stay
-    assert (len(plain), len(shown)) == ((1, 2) if attributes else (0, 1))
+    objective.cycle(net, frozen(net), y_hat, z, x_hat, observed, rng).backward()
+    assert [len(x) for x in shown] == [2]
     assert net.decoder.from_codes.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in [*net.encoder.parameters(), *objective.parameters()])
 
@@ -195,19 +200,16 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
         (observer,) = objective.observers
         assert isinstance(observer, Observer)
         observer.means = torch.tensor([[-3.0] * 3, [1.0] * 3])
-        observer.follow = lambda logits, y: None  # type: ignore[method-assign]
         values.clear()
 
         def see(x: torch.Tensor) -> torch.Tensor:
-            plain = before.expand(len(x), 3)
-            if not values or not bool((x == 0).all()):
-                return plain
             changed = values[0] != y_hat
-            return torch.where(changed, observer.aim(values[0]) + strength, plain + others)
+            return torch.where(changed, observer.aim(values[0]) + strength, before + others)
 
         observer.forward = see  # type: ignore[method-assign]
         rng, x_hat = torch.Generator().manual_seed(2), torch.ones(20, 1, 28, 28)
-        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, torch.zeros(20, 3), rng))
+        observed = [before.expand(20, 3)]
+        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, observed, rng))
 
     assert loss(0.0, 0.0) == pytest.approx(0.0, abs=1e-6)
     assert loss(3.0, 0.0) == loss(-3.0, 0.0) == pytest.approx(2.5)  # of Huber: |3| - 1/2
@@ -220,13 +222,14 @@ def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
     both = Objective(make_config("digits", observers=(1.0, 2.0), cycle_keep=2.0), header).eval()
     assert [o.radius for o in both.observers] == [1.0, 2.0]
     y_hat, x_hat = torch.full((8, 10), 0.2), torch.rand(8, 1, 28, 28)
-    z, y = torch.zeros(8, model.latent_dim), torch.eye(10)[:8]
+    z, observed = torch.zeros(8, model.latent_dim), [torch.zeros(8, 10), torch.ones(8, 10)]
 
     def told(*which: int) -> float:
         objective = copy.deepcopy(both)
         objective.observers = torch.nn.ModuleList(objective.observers[i] for i in which)
         rng = torch.Generator().manual_seed(3)
-        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, y, rng).detach())
+        given = [observed[i] for i in which]
+        return float(objective.cycle(net, frozen(net), y_hat, z, x_hat, given, rng).detach())
 
     assert told(0) != pytest.approx(told(1), rel=1e-3)
     assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
@@ -245,6 +248,33 @@ def test_moved_pixels_are_weighed_by_their_length(tiny_header: Header) -> None:
     once, twice, none = (consistency(tiny_header, cycle_still=w) for w in (1.0, 2.0, 0.0))
     assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
     assert once > none
+
+
+def test_what_is_known_of_pictures_need_not_be_asked(tiny_header: Header) -> None:
+    """The losses are the same, and neither observers nor ŷ's network see the pictures."""
+    header = replace(
+        tiny_header, model=replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    )
+    net = AutoEncoder(header.model)
+    net.target_tower.eval()
+    objective = Objective(make_config("digits", cycle=1.0, observers=(1.0,)), header).eval()
+    x, y = torch.rand(9, 1, 28, 28), torch.eye(10)[:9]
+    with torch.no_grad():
+        known = Known(net.target_tower(x), objective.observed(x))
+    shown: list[torch.Tensor] = []
+    for network in (net.target_tower, *objective.observers):
+        network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    how: dict[str, Any] = {"progress": 1.0}
+    totals, asked = [], []
+    for told in (None, known):
+        rng = torch.Generator().manual_seed(4)
+        same, fresh = copy.deepcopy(objective), copy.deepcopy(net)
+        parts = same.parts(fresh, x, y, rng=rng, known=told, **how)
+        totals.append(float(added(parts).total.detach()))
+        asked.append(sum(torch.equal(x, other) for other in shown))
+        shown.clear()
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+    assert asked == [2, 0]
 
 
 def test_the_observer_learns_beside_the_target_from_labels(tiny_header: Header) -> None:

@@ -92,17 +92,8 @@ def test_strengths_lie_on_the_line_through_the_mean_logits(attributes: Header) -
     observer = Observer(attributes, 1.0)
     y = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     logits = torch.tensor([[-4.0, 2.0, 1.0], [3.0, -1.0, 2.0], [-2.0, -3.0, 3.0]])
-    observer.follow(logits, y)
+    observer.draw_line(logits, y)
     torch.testing.assert_close(observer.means[0], torch.tensor([-3.0, -2.0, 0.0]))
     torch.testing.assert_close(observer.means[1], torch.tensor([3.0, 2.0, 2.0]))
     aim = observer.aim(torch.tensor([[0.0, 1.0, 0.5], [2.0, -0.5, 1.0]]))
     torch.testing.assert_close(aim, torch.tensor([[-3.0, 2.0, 1.0], [9.0, -4.0, 2.0]]))
-
-
-def test_the_mean_logits_follow_what_is_new(attributes: Header) -> None:
-    observer = Observer(attributes, 1.0)
-    for value, times in ((-5.0, 40), (1.0, 400)):
-        for _ in range(times):
-            observer.follow(torch.full((2, 3), value), torch.ones(2, 3))
-    assert float((observer.means[1] - 1.0).abs().max()) < 0.01
-    assert not observer.means[0].any()
