@@ -159,7 +159,7 @@ class Objective(nn.Module):
         def of_edits() -> StepLosses:
             given = y_hat.detach(), flowed.z.detach(), x_hat.detach()
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                observed = self.observed(x) if known is None else known.observed
+                observed = known.observed if known else self.observed(x[: self._practised(x)])
                 cycle = self.cycle(net, still or frozen(net), *given, observed, rng)
             total = config.cycle * self.ramp(progress) * cycle
             return StepLosses(total, zero, zero, zero, cycle, zero)
@@ -260,14 +260,15 @@ class Objective(nn.Module):
             y_hat: Soft targets, shape (N, K), without gradient.
             z: Latents, shape (N, D).
             x_hat: Plain reconstructions, shape (N, C, H, W), without gradient.
-            observed: What each observer says of the pictures themselves, (N, K) each.
+            observed: What each observer says of the pictures themselves, or of the first of them
+                that edits are practised on, (N, K) each.
             rng: Draws the change.
 
         Returns:
             Scalar tensor in nats.
         """
         config = self.config
-        count = max(1, int(config.cycle_share * y_hat.shape[0]))
+        count = self._practised(y_hat)
         y_hat, z, x_hat = y_hat[:count], z[:count].detach(), x_hat[:count]
         if self.kind is TargetKind.CLASSES:
             change = _swap_classes(y_hat, rng)
@@ -285,6 +286,10 @@ class Objective(nn.Module):
         if again is not None:
             loss = loss + config.cycle_z * (again.z - z).square().mean()
         return loss
+
+    def _practised(self, batch: Tensor) -> int:
+        """Return how many of a batch, the first ones, edits are practised on."""
+        return max(1, int(self.config.cycle_share * len(batch)))
 
     def _as_wanted(self, logits: Tensor, change: Change) -> Tensor:
         """Return how far logits (N, K) are from what a change wants, in nats.
