@@ -212,6 +212,7 @@ class TrainConfig:
     cycle_margin: float = 0.0  # of the logit, for each 1 of raw ŷ beyond 0.5; attributes
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     cycle_still: float = 0.0  # of the change of pixels
+    cycle_variation: float = 0.0  # of the total variation of that change
     # L2 radius of the perturbations of each, in parts of the range of a pixel
     observers: tuple[float, ...] = ()
     flow_pull: float = 0.3
@@ -265,6 +266,7 @@ def _check(config: TrainConfig) -> None:
         "cycle_keep",
         "cycle_margin",
         "cycle_still",
+        "cycle_variation",
         "cycle_z",
         "flow_layers",
         "flow_pull",
@@ -364,6 +366,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": 26,
         "image_size": 64,
         "latent_dim": 256,
+        "inject": Inject.PLACES,
         "flow_layers": 0,
         "batch_size": 64,
         "flip": True,
@@ -372,9 +375,10 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "gamma": 2.0,
         "cycle": 0.03,
         "cycle_keep": 6.0,
-        "cycle_still": 6.0,
+        "cycle_still": 10.0,
+        "cycle_variation": 8.0,
         "cycle_z": 0.5,
-        "observers": (2.0,),
+        "observers": (2.0, 2.0),
         "y_epochs": 10,
     },
     "folder": {

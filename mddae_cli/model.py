@@ -17,7 +17,7 @@ from mddae_cli.latent import CouplingFlow, LatentNorm
 
 _SLOPE = 0.2
 # Along a side of a grid on which ŷ adds a bias to each place.
-_MOST_PLACES = 16
+_MOST_PLACES = 8
 
 
 class Codes(NamedTuple):

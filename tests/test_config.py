@@ -12,6 +12,7 @@ from mddae_cli.config import (
     DATASET_DEFAULTS,
     PRESETS,
     Encoder,
+    Inject,
     ModelKind,
     Reduction,
     Reg,
@@ -47,11 +48,12 @@ def test_rows_of_table_1_differ_as_the_paper_says() -> None:
     assert [rows[n].alpha for n in ("ae", "disae", "mddae-dcov")] == [0.0, 0.0, 1.0]
 
 
-def test_the_default_recipe_of_faces_alone_has_an_observer() -> None:
+def test_the_default_recipe_of_faces_alone_has_observers_and_biases_of_places() -> None:
     recipe = make_config("celeba")
     assert min(*recipe.observers, recipe.cycle_still) > 0
-    for name in set(PRESETS) - {"default"}:
-        assert make_config("celeba", name).observers == ()
+    assert recipe.inject is Inject.PLACES
+    for other in (*(make_config("celeba", n) for n in set(PRESETS) - {"default"}), make_config()):
+        assert (other.observers, other.inject) == ((), Inject.ALL)
     assert make_config("mnist").observers == ()
 
 
@@ -105,6 +107,7 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
         ({"observers": "1,b"}, "numbers expected"),
         ({"observers": True}, "observers"),
         ({"cycle_still": -1.0}, "0 or more"),
+        ({"cycle_variation": -1.0}, "0 or more"),
         ({"epochs": 0}, "more than 0"),
         ({"batch_size": 2}, "at least 4"),
         ({"ema": 1.0}, r"\[0, 1\)"),

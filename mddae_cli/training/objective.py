@@ -251,8 +251,8 @@ class Objective(nn.Module):
 
         One entry of ŷ is changed, the picture decoded and looked at by frozen networks: the
         changed entry must be seen, all others must be as they were, z too, and few pixels may
-        move. Only the decoder learns from it, so that the encoder cannot agree on a secret sign.
-        Observers look where there are any, else the encoder.
+        move, neighbours alike. Only the decoder learns from it, so that the encoder cannot agree
+        on a secret sign. Observers look where there are any, else the encoder.
 
         Args:
             net: The model.
@@ -281,8 +281,10 @@ class Objective(nn.Module):
         else:
             logits = self._activation(still, x_edit, again, rng)
             loss = self._as_wanted(logits, change)
-        if config.cycle_still:
-            loss = loss + config.cycle_still * self._moved_pixels(x_edit, x_hat)
+        if config.cycle_still or config.cycle_variation:
+            moved = self._moved(x_edit, x_hat)
+            loss = loss + config.cycle_still * _length(moved).mean()
+            loss = loss + config.cycle_variation * _variation(moved)
         if again is not None:
             loss = loss + config.cycle_z * (again.z - z).square().mean()
         return loss
@@ -328,14 +330,10 @@ class Objective(nn.Module):
         picked = change.picked
         return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _moved_pixels(self, x_edit: Tensor, x_hat: Tensor) -> Tensor:
-        """Return how far the mean pixel is moved, in parts of its range.
-
-        Lengths are added, not squares: few pixels may move far, not all of them a little.
-        """
+    def _moved(self, x_edit: Tensor, x_hat: Tensor) -> Tensor:
+        """Return how far pixels are moved, (N, C, H, W), in parts of their range."""
         low, high = self.header.preprocess.value_range
-        moved = (x_edit.float() - x_hat.float()) / (high - low)
-        return (moved.square().mean(dim=1) + _TINY).sqrt().mean()
+        return (x_edit.float() - x_hat.float()) / (high - low)
 
     def _activation(
         self, net: AutoEncoder, x_edit: Tensor, again: Codes | None, rng: torch.Generator
@@ -370,6 +368,25 @@ def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of sigmoids from probabilities, (N, K), in nats."""
     each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return each + torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted)
+
+
+def _length(moved: Tensor) -> Tensor:
+    """Return how far each pixel of changes (N, C, H, W) is moved, (N, H, W).
+
+    Lengths are added, not squares: few pixels may move far, not all of them a little.
+    """
+    return (moved.square().mean(dim=1) + _TINY).sqrt()
+
+
+def _variation(moved: Tensor) -> Tensor:
+    """Return the total variation of changes (N, C, H, W), per pixel.
+
+    Rudin, Osher, Fatemi (1992). Dots and stripes have much of it for what they move, a shape has
+    it along its outline alone.
+    """
+    down = moved[:, :, 1:, :-1] - moved[:, :, :-1, :-1]
+    right = moved[:, :, :-1, 1:] - moved[:, :, :-1, :-1]
+    return ((down.square() + right.square()).mean(dim=1) + _TINY).sqrt().mean()
 
 
 def _learning(module: nn.Module) -> list[nn.Parameter]:

@@ -17,6 +17,8 @@ from mddae_cli.training.objective import (
     Objective,
     Part,
     StepLosses,
+    _length,
+    _variation,
     add_up,
     frozen,
 )
@@ -235,17 +237,28 @@ def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
     assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
 
 
-def test_moved_pixels_are_weighed_by_their_length(tiny_header: Header) -> None:
+def test_moved_pixels_are_weighed_by_their_length() -> None:
     """So that one pixel moved far costs what many moved a little together do."""
-    objective = Objective(make_config("digits"), tiny_header)
-    x_hat = torch.zeros(2, 1, 28, 28)
-    far, little = x_hat.clone(), x_hat + 0.5 / 784
+    far, little = torch.zeros(2, 1, 28, 28), torch.full((2, 1, 28, 28), 0.5 / 784)
     far[:, :, 3, 3] = 0.5
-    few, many = (float(objective._moved_pixels(x, x_hat)) for x in (far, little))
+    few, many = (float(_length(moved).mean()) for moved in (far, little))
     floor = 1e-3
     assert few == pytest.approx(floor + 0.5 / 784, rel=1e-2)
     assert many >= floor
-    once, twice, none = (consistency(tiny_header, cycle_still=w) for w in (1.0, 2.0, 0.0))
+
+
+def test_a_grid_of_dots_varies_more_than_a_patch_that_moves_as_much() -> None:
+    patch, dots = torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16)
+    patch[:, :, 4:8, 4:8] = 0.5
+    dots[:, :, 0:16:4, 0:16:4] = 0.5
+    assert float(_length(patch).sum()) == pytest.approx(float(_length(dots).sum()))
+    assert float(_variation(dots)) > 2 * float(_variation(patch))
+    assert float(_variation(torch.full((2, 3, 16, 16), 0.5))) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("weight", ["cycle_still", "cycle_variation"])
+def test_what_an_edit_moves_is_weighed(tiny_header: Header, weight: str) -> None:
+    once, twice, none = (consistency(tiny_header, **{weight: w}) for w in (1.0, 2.0, 0.0))
     assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
     assert once > none
 
