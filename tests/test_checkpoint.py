@@ -295,4 +295,6 @@ def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> No
     assert list(header.working_ranges) == list(header.names)
     glasses = header.working_ranges["Eyeglasses"]
     assert 1 < glasses["seen_50"] < 2 < glasses["seen_90"] < 3
-    assert 3 < glasses["collateral_5"] < glasses["last"]
+    assert glasses["collateral_5"] is None  # not up to the last value
+    smiles = header.working_ranges["Smiling"]
+    assert smiles["seen_90"] < 1 < smiles["collateral_5"] < smiles["collateral_8"] < smiles["last"]
