@@ -335,12 +335,15 @@ def test_a_frozen_target_is_worked_out_once(
 
     def watched(self: Objective, net: AutoEncoder, x: Tensor, *args: Any, **named: Any) -> Any:
         with torch.no_grad():
-            differences.append(net.target_tower(x) - named["logits"])
+            told = [net.target_tower(x), *self.observed(x)]
+            known = [named["known"].logits, *named["known"].observed]
+            differences.append(torch.cat(told, dim=1) - torch.cat(known, dim=1))
         return honest(self, net, x, *args, **named)
 
     monkeypatch.setattr(Objective, "parts", watched)
-    train(small_config(flip=True, precision="fp32"), tmp_path / "run")
-    torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 10), rtol=0, atol=1e-4)
+    config = small_config(flip=True, precision="fp32", cycle=0.1, observers=(1.0,))
+    train(config, tmp_path / "run")
+    torch.testing.assert_close(torch.cat(differences), torch.zeros(800, 20), rtol=0, atol=1e-4)
 
 
 def test_without_averaging_weights_are_copied_once_an_epoch(
