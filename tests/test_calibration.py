@@ -1,4 +1,4 @@
-"""The unit of intensity: found by the model's own encoder on pictures it has not learnt from."""
+"""The unit of intensity: found on pictures that the model has not learnt from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mddae_cli.config import TargetKind
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Codes, Model
 from mddae_cli.errors import DatasetError, UsageError
-from mddae_cli.header import Calibration, Header
+from mddae_cli.header import Calibration, Eyes, Header
 
 NAMES = ("Strong", "Weak", "Undrawn")
 # How much brighter the pixel of an attribute becomes per raw ŷ.
@@ -28,7 +28,10 @@ class PixelNet(nn.Module):
     """An encoder that reads attribute k off pixel k; a decoder that draws it there by ``DRAWN``."""
 
     def encode(self, x: Tensor) -> networks.Codes:
-        return networks.Codes(10 * x[:, 0, 0, :3], x.flatten(1))
+        return networks.Codes(self.activation(x), x.flatten(1))
+
+    def activation(self, x: Tensor) -> Tensor:
+        return 10 * x[:, 0, 0, :3]
 
     def soft_target(self, logits: Tensor) -> Tensor:
         return torch.zeros_like(logits)
@@ -40,6 +43,21 @@ class PixelNet(nn.Module):
         x = z.reshape(-1, 1, 4, 4).clone()
         x[:, 0, 0, :3] += DRAWN * y_hat
         return x
+
+
+class FooledNet(PixelNet):
+    """One whose encoder takes what the decoder has drawn of the first for three times as much."""
+
+    drawn = 0.0
+
+    def decode(self, y_hat: Tensor, z: Tensor) -> Tensor:
+        self.drawn = float(y_hat[0, 0])
+        return super().decode(y_hat, z)
+
+    def activation(self, x: Tensor) -> Tensor:
+        seen = super().activation(x)
+        seen[:, 0] += 2 * 10 * DRAWN[0] * self.drawn
+        return seen
 
 
 @pytest.fixture
@@ -85,6 +103,54 @@ def test_one_is_the_value_at_which_an_edit_looks_like_pictures_with_the_attribut
     level = round(REAL * 255) / 255
     np.testing.assert_allclose(found.zero[:2], 0.0, atol=1e-6)
     np.testing.assert_allclose(found.one[:2], [level / 0.5, level / 0.1], rtol=1e-5)
+
+
+def linear(x: Tensor) -> Tensor:
+    """An observer to whom an edit is as strong as it is."""
+    return 3 * x[:, 0, 0, :3] - 1
+
+
+def bent(x: Tensor) -> Tensor:
+    """One to whom weak edits are weaker and strong ones stronger."""
+    return x[:, 0, 0, :3].square()
+
+
+def backwards(x: Tensor) -> Tensor:
+    """One who does not tell pictures with an attribute from those without it."""
+    return -x[:, 0, 0, :3]
+
+
+def test_observers_find_the_unit_where_there_are_any(model: Model, table: Table) -> None:
+    own = calibration.calibrate(model, table)
+    assert own.eyes is Eyes.ENCODER
+    # The encoder takes the first for three times what it is.
+    blind = dataclasses.replace(model, net=FooledNet())  # type: ignore[arg-type]
+    assert calibration.calibrate(blind, table).one[0] == pytest.approx(own.one[0] / 3, rel=1e-5)
+    found = calibration.calibrate(blind, table, observers=[linear])
+    assert found.eyes is Eyes.OBSERVERS
+    np.testing.assert_allclose(found.one, own.one, rtol=1e-5)
+
+
+def test_of_several_observers_the_mean_strength_counts(model: Model, table: Table) -> None:
+    found = calibration.calibrate(model, table, observers=[linear, bent])
+    values, low = np.array(calibration.RAW_VALUES), 20 / 255
+    high = low + round(REAL * 255) / 255
+    drawn = low + 0.5 * values
+    strengths = [
+        (look(drawn) - look(low)) / (look(high) - look(low))
+        for look in (lambda p: np.asarray(p), np.square)
+    ]
+    expected = np.interp(1, np.maximum.accumulate(np.mean(strengths, axis=0)), values)
+    assert found.one[0] == pytest.approx(expected, rel=1e-5)
+    alone = [calibration.calibrate(model, table, observers=[o]).one[0] for o in (linear, bent)]
+    assert alone[0] != pytest.approx(expected, rel=0.01) != alone[1]
+
+
+def test_who_does_not_tell_an_attribute_is_not_asked_for_it(model: Model, table: Table) -> None:
+    alone = calibration.calibrate(model, table, observers=[linear])
+    assert calibration.calibrate(model, table, observers=[linear, backwards]) == alone
+    nobody = calibration.calibrate(model, table, observers=[backwards])
+    assert (nobody.zero, nobody.one) == ((0.0,) * 3, (1.0,) * 3)
 
 
 def test_an_attribute_that_is_not_drawn_keeps_the_raw_scale(model: Model, table: Table) -> None:

@@ -20,6 +20,7 @@ from mddae_cli.header import (
     METADATA_KEY,
     WORKING_RANGE_KEYS,
     Calibration,
+    Eyes,
     Header,
     bundled_models,
     find_model_file,
@@ -282,10 +283,20 @@ def test_base_rates_of_another_number_than_names_are_refused(tiny_header: Header
 
 def test_calibration_and_working_ranges_come_back(tiny_header: Header) -> None:
     ranges = {"3": dict.fromkeys(WORKING_RANGE_KEYS, 1.5) | {"falls": None}}
-    told = dataclasses.replace(
-        tiny_header, calibration=Calibration((0.0,) * 10, (0.5,) * 10), working_ranges=ranges
-    )
+    unit = Calibration((0.0,) * 10, (0.5,) * 10, Eyes.OBSERVERS)
+    told = dataclasses.replace(tiny_header, calibration=unit, working_ranges=ranges)
     assert parse_header(told.to_json(), "a file") == told
+
+
+def test_a_unit_that_does_not_say_who_found_it_is_the_encoders(tiny_header: Header) -> None:
+    ends = {"zero": [0.0] * 10, "one": [1.0] * 10}
+    raw = json.loads(tiny_header.to_json()) | {"calibration": ends}
+    found = parse_header(json.dumps(raw), "a file").calibration
+    assert found is not None
+    assert found.eyes is Eyes.ENCODER
+    raw["calibration"] = ends | {"eyes": "nobody"}
+    with pytest.raises(ModelError, match="'nobody' is not a valid Eyes"):
+        parse_header(json.dumps(raw), "a file")
 
 
 def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> None:

@@ -20,7 +20,7 @@ from mddae_cli import checkpoint, editing, runtime
 from mddae_cli.calibration import calibrate
 from mddae_cli.config import ModelKind, TargetKind, TrainConfig
 from mddae_cli.data.table import Table
-from mddae_cli.errors import DivergedError, InterruptedRun
+from mddae_cli.errors import DivergedError, InterruptedRun, ModelError
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
@@ -28,6 +28,7 @@ from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
 from mddae_cli.training.objective import Known, Objective, StepLosses, frozen
+from mddae_cli.training.observer import Observer
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
 from mddae_cli.training.schedule import Position, Timetable, learning_rate
@@ -140,7 +141,13 @@ class Trainer:
         if spec.kind is ModelKind.AE or spec.target_kind is TargetKind.CLASSES:
             return
         best = editing.load(self.run.path, self.config.device, raw=True)
-        unit = calibrate(best, self.table, seed=self.config.seed, reporter=self.reporter)
+        unit = calibrate(
+            best,
+            self.table,
+            observers=self.objective.each_observer(),
+            seed=self.config.seed,
+            reporter=self.reporter,
+        )
         header = dataclasses.replace(best.header, calibration=unit)
         checkpoint.replace_header(self.run.path, header)
 
@@ -325,12 +332,18 @@ class Trainer:
         """Continue from the run folder's newest state.
 
         Raises:
-            ModelError: If there is none, or it is damaged.
+            ModelError: If there is none, it is damaged, or another version wrote it.
         """
         tensors, facts = checkpoint.load_state(self.run.path / LAST_FILE)
         for prefix, module in self._modules().items():
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            module.load_state_dict(own)
+            try:
+                module.load_state_dict(own)
+            except RuntimeError as exc:
+                raise ModelError(
+                    f"{self.run.path / LAST_FILE} holds other weights than this version trains: "
+                    "the run was begun by another one. Resume it with that, or train anew."
+                ) from exc
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(_OPTIMISER):
@@ -345,6 +358,35 @@ class Trainer:
         self.sums = tensors[_SUMS]
         self.position = Position(**facts)
         self.run.drop_metrics_after(self.position.step)
+
+
+def load_observers(run: str | Path, header: Header, device: torch.device) -> list[Observer]:
+    """Return the observers of a run folder as its newest state has them, in evaluation mode.
+
+    Args:
+        run: The folder. A single file, or a folder without a state, has none.
+        header: What the run's checkpoints say.
+        device: Where they shall be.
+
+    Raises:
+        ModelError: If the saved state is damaged, or holds other observers than its configuration.
+    """
+    folder = RunFolder(run)
+    state = folder.path / LAST_FILE
+    if not state.is_file():
+        return []
+    tensors, _ = checkpoint.load_state(state)
+    observers = []
+    for index, radius in enumerate(folder.read_config().observers):
+        prefix = f"{_OBJECTIVE}observers.{index}."
+        observer = Observer(header, radius)
+        own = {k: tensors[prefix + k] for k in observer.state_dict() if prefix + k in tensors}
+        try:
+            observer.load_state_dict(own)
+        except RuntimeError as exc:
+            raise ModelError(f"{state} does not hold observer {index + 1} of the run.") from exc
+        observers.append(observer.to(device).eval())
+    return observers
 
 
 def _floats(net: torch.nn.Module) -> list[Tensor]:

@@ -197,7 +197,7 @@ class Objective(nn.Module):
             return StepLosses(loss, zero, zero, zero, zero, zero)
 
         parts = [Part(of_target, _learning(net.target_tower))]
-        for observer in self._observers():
+        for observer in self.each_observer():
             seed = int(torch.randint(2**62, (), generator=rng))
             own = torch.Generator().manual_seed(seed)
             parts.append(Part(partial(of_observer, observer, own), _learning(observer)))
@@ -206,14 +206,15 @@ class Objective(nn.Module):
     @torch.no_grad()
     def observed(self, x: Tensor) -> list[Tensor]:
         """Return what each observer says of images (N, C, H, W), float32 (N, K) each."""
-        return [observer(x).float() for observer in self._observers()]
+        return [observer(x).float() for observer in self.each_observer()]
 
     def know(self, known: Known, y: Tensor) -> None:
         """Let observers take their lines of strengths from known pictures with labels (N, K)."""
-        for observer, logits in zip(self._observers(), known.observed, strict=True):
+        for observer, logits in zip(self.each_observer(), known.observed, strict=True):
             observer.draw_line(logits, y)
 
-    def _observers(self) -> list[Observer]:
+    def each_observer(self) -> list[Observer]:
+        """Return the observers, in the order of the configuration."""
         return [part for part in self.observers if isinstance(part, Observer)]
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
@@ -283,8 +284,10 @@ class Objective(nn.Module):
             loss = self._as_wanted(logits, change)
         if config.cycle_still or config.cycle_variation:
             moved = self._moved(x_edit, x_hat)
-            loss = loss + config.cycle_still * _length(moved).mean()
-            loss = loss + config.cycle_variation * _variation(moved)
+            if config.cycle_still:
+                loss = loss + config.cycle_still * _length(moved)
+            if config.cycle_variation:
+                loss = loss + config.cycle_variation * _variation(moved)
         if again is not None:
             loss = loss + config.cycle_z * (again.z - z).square().mean()
         return loss
@@ -313,7 +316,7 @@ class Objective(nn.Module):
         to pictures with it (1) as the value says; of all others they shall say what they say of
         the picture itself. What they say counts alike.
         """
-        pairs = zip(self._observers(), observed, strict=True)
+        pairs = zip(self.each_observer(), observed, strict=True)
         each = [
             self._as_one_observed(o, x_edit, logits[: len(x_edit)], change) for o, logits in pairs
         ]
@@ -371,11 +374,11 @@ def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _length(moved: Tensor) -> Tensor:
-    """Return how far each pixel of changes (N, C, H, W) is moved, (N, H, W).
+    """Return how far changes (N, C, H, W) move a pixel in the mean.
 
     Lengths are added, not squares: few pixels may move far, not all of them a little.
     """
-    return (moved.square().mean(dim=1) + _TINY).sqrt()
+    return _mean_root(moved.square())
 
 
 def _variation(moved: Tensor) -> Tensor:
@@ -386,7 +389,12 @@ def _variation(moved: Tensor) -> Tensor:
     """
     down = moved[:, :, 1:, :-1] - moved[:, :, :-1, :-1]
     right = moved[:, :, :-1, 1:] - moved[:, :, :-1, :-1]
-    return ((down.square() + right.square()).mean(dim=1) + _TINY).sqrt().mean()
+    return _mean_root(down.square() + right.square())
+
+
+def _mean_root(squares: Tensor) -> Tensor:
+    """Return the mean over places of the root of the mean over channels (N, C, H, W)."""
+    return (squares.mean(dim=1) + _TINY).sqrt().mean()
 
 
 def _learning(module: nn.Module) -> list[nn.Parameter]:

@@ -1,14 +1,15 @@
-"""Find the unit of intensity a second time, by a measure that knows neither encoder nor judge.
+"""Find the unit of intensity again, by measures that took no part in training.
 
-``mddae calibrate`` asks the model's own encoder how strong an edit looks. Here a ridge regression
-on oriented gradients and coarse colours, fitted to reconstructions of train faces and their
-labels, is asked instead, in the same way: which raw values make validation faces without an
-attribute look, on average, like reconstructions of faces without (0) and with it (1). Prints
-both units and how far they lie apart.
+``mddae calibrate`` asks the run's observers, or else the model's own encoder, how strong an edit
+looks. Here others are asked, in the same way: which raw values make validation faces without an
+attribute look, on average, like reconstructions of faces without (0) and with it (1). These are
+the two judges that come with the package, and a ridge regression on oriented gradients and coarse
+colours, fitted to reconstructions of train faces and their labels. Prints how long each one's
+unit is in units of the model.
 
     python tests/benchmarks/unit.py --data-dir DIR --model celeba64
 
-Axes: N pictures, K attributes, F features, V raw values.
+Axes: N pictures, C channels, H, W image side, K attributes, F features.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import json
 import statistics
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mddae_cli import data, editing, metrics
-from mddae_cli.calibration import RAW_VALUES
+from mddae_cli.calibration import Eye, calibrate
+from mddae_cli.config import Sight
+from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
+from mddae_cli.evaluation.judge import load_or_train_judge
 from mddae_cli.evaluation.verifier import face_features
 from mddae_cli.images import Pixels
 from mddae_cli.runtime import some_rows
@@ -37,34 +40,24 @@ NEAR = 0.25
 def main() -> None:
     options = _parse()
     model = editing.load(options.model, device="cpu")
-    table = data.load_table("celeba", data_dir=options.data_dir)
-    train = some_rows(table.splits["train"], options.train, 0, "unit/train")
-    val = table.splits["val"]
-    measure = Measure(_features(model, *_codes(model, table.images[train])), table.labels[train])
-    y_hat, z = _codes(model, table.images[val])
-    labels = torch.from_numpy(table.labels[val]) > 0  # (N, K)
-    auroc = measure.choose(_features(model, y_hat, z), labels)
-    scores = measure(_features(model, y_hat, z))  # (N, K)
     own = model.header.calibration
     if own is None:
         raise SystemExit(f"model {options.model} has no calibration to compare with.")
+    table = data.load_table("celeba", data_dir=options.data_dir)
+    eyes = {sight.value: _judge(model, table, sight) for sight in Sight}
+    measure, auroc = _measure(model, table, options.train)
+    eyes["gradients and colours"] = lambda x: measure(face_features(x))
     ratios = {}
+    for who, eye in eyes.items():
+        unit = calibrate(model, table, observers=[eye], max_images=options.images)
+        ratios[who] = [unit.step(k) / own.step(k) for k in range(len(model.names))]
     for k, name in enumerate(model.names):
-        has = labels[:, k]
-        without = np.flatnonzero(~has.numpy())
-        some = torch.from_numpy(some_rows(without, options.images, 0, f"calibration/{name}"))
-        curve = [
-            float(measure(_features(model, _with(y_hat[some], k, value), z[some]))[:, k].mean())
-            for value in RAW_VALUES
-        ]
-        ends = (float(scores[mask, k].mean()) for mask in (~has, has))
-        rising = np.maximum.accumulate(curve)
-        zero, one = (float(np.interp(end, rising, RAW_VALUES)) for end in ends)
-        ratios[name] = (one - zero) / (own.one[k] - own.zero[k])
-        print(f"{name}: {own.zero[k]:.2f} to {own.one[k]:.2f}, here {zero:.2f} to {one:.2f}")
-    near = sum(1 - NEAR <= ratio <= 1 + NEAR for ratio in ratios.values())
-    figures = {"auroc": auroc, "median_ratio": statistics.median(ratios.values())}
-    print(json.dumps(figures | {"within_a_quarter": near, "of": len(ratios)}))
+        print(f"{name:20}", *(f"{ratios[who][k]:6.2f}" for who in eyes))
+    for who, found in ratios.items():
+        near = sum(1 - NEAR <= ratio <= 1 + NEAR for ratio in found)
+        figures = {"median_ratio": statistics.median(found), "within_a_quarter": near}
+        print(json.dumps({"measure": who} | figures | {"of": len(found)}))
+    print(json.dumps({"auroc of gradients and colours": auroc, "found by": own.eyes}))
 
 
 def _parse() -> argparse.Namespace:
@@ -74,6 +67,21 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=10_000, help="faces that the measure learns")
     parser.add_argument("--images", type=int, default=100, help="edited faces per attribute")
     return parser.parse_args()
+
+
+def _judge(model: Model, table: Table, sight: Sight) -> Eye:
+    judge = load_or_train_judge(table, sight=sight, device="cpu")
+    low, high = model.header.preprocess.value_range
+    return lambda x: judge.logits((x - low) / (high - low))
+
+
+def _measure(model: Model, table: Table, count: int) -> tuple[Measure, float]:
+    """Return the regression and its mean AUROC on validation faces."""
+    train = some_rows(table.splits["train"], count, 0, "unit/train")
+    val = table.splits["val"]
+    measure = Measure(_features(model, table.images[train]), table.labels[train])
+    has = torch.from_numpy(table.labels[val]) > 0  # (N, K)
+    return measure, measure.choose(_features(model, table.images[val]), has)
 
 
 class Measure:
@@ -110,25 +118,13 @@ class Measure:
 
 
 @torch.inference_mode()
-def _codes(model: Model, images: Pixels) -> tuple[Tensor, Tensor]:
-    """Return what the decoder is given of pictures: ŷ (N, K) and z (N, D)."""
-    codes = [model.encode(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    return torch.cat([c.y_hat for c in codes]), torch.cat([c.z for c in codes])
-
-
-def _with(y_hat: Tensor, k: int, value: float) -> Tensor:
-    changed = y_hat.clone()
-    changed[:, k] = value
-    return changed
-
-
-@torch.inference_mode()
-def _features(model: Model, y_hat: Tensor, z: Tensor) -> Tensor:
-    """Return the features (N, F) of decoded codes."""
-    starts = range(0, len(z), BATCH)
-    return torch.cat(
-        [face_features(model.net.decode(y_hat[i : i + BATCH], z[i : i + BATCH])) for i in starts]
-    )
+def _features(model: Model, images: Pixels) -> Tensor:
+    """Return the features (N, F) of pictures' reconstructions."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        codes = model.encode(images[start : start + BATCH])
+        parts.append(face_features(model.net.decode(codes.y_hat, codes.z)))
+    return torch.cat(parts)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,18 @@ def test_resume_of_a_damaged_state_says_so(tmp_path: Path) -> None:
         resume(run)
 
 
+def test_resume_of_a_state_of_another_version_says_so(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(small_config(epochs=1), run)
+    tensors, facts = checkpoint.load_state(run / "last.safetensors")
+    tensors["net.unheard_of"] = tensors["sums"].clone()
+    checkpoint.save_state(run / "last.safetensors", tensors, facts)
+    before = run_bytes(run)
+    with pytest.raises(ModelError, match="begun by another one"):
+        resume(run, epochs=2)
+    assert run_bytes(run) == before
+
+
 def test_folder_of_another_run_is_refused_and_kept(whole_run: Path) -> None:
     before = run_bytes(whole_run)
     with pytest.raises(UsageError, match="already holds a run"):
