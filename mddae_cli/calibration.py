@@ -2,9 +2,10 @@
 
 The same raw value means different strengths in different attributes and models. A calibrated 1
 is the strength that an average picture with the attribute has, 0 that of an average one without
-it. No judge is needed: the observers of the run look at the edited picture, or, where it had
-none, the model's own frozen encoder. That one sees in an edit what the decoder has learnt from it,
-and takes it for a quarter more than other networks do.
+it. No judge is needed: the model's own frozen encoder looks at the edited picture again, and with
+it the observers of the run. The encoder sees in an edit what the decoder has learnt from it, and
+takes it for more than it is; observers overlook fine shapes, and take it for less. Independent
+judges are nearer to the mean of both than to either.
 Axes: N pictures, C channels, H, W image side, K attributes, V raw values.
 """
 
@@ -42,6 +43,7 @@ def calibrate(
     part: str = "val",
     *,
     observers: Sequence[Eye] = (),
+    encoder: bool = True,
     max_images: int = 100,
     seed: int = 0,
     reporter: Reporter | None = None,
@@ -51,13 +53,15 @@ def calibrate(
     Pictures without an attribute are edited to each of :data:`RAW_VALUES` and looked at. The
     mean logit of the attribute, as a function of the value, is compared with the mean logits of
     the reconstructions of pictures with it (1) and without it (0): like with like, for edits are
-    as soft as reconstructions. Of several who look the mean strength counts.
+    as soft as reconstructions. The strength is what the model's own encoder finds or, where there
+    are observers, the mean of that and of what they find in the mean.
 
     Args:
         model: A model of attributes.
         table: The data set that it was trained on.
         part: Where the pictures come from; the test part stays unseen.
-        observers: Who looks. Without any the model's own encoder does.
+        observers: Who looks beside the model's own encoder.
+        encoder: Whether that looks at all.
         max_images: At most so many pictures per attribute, drawn by ``seed``.
         seed: Of that choice.
         reporter: Told of the progress.
@@ -75,7 +79,8 @@ def calibrate(
     if not len(rows):
         raise DatasetError(f"the {part} part is empty: there is nothing to calibrate on.")
     images, labels = table.images[rows], table.labels[rows]
-    eyes = list(observers) or [model.net.activation]
+    own = [model.net.activation] if encoder else []
+    eyes = [*own, *observers]
     logits = _logits_again(model, images, eyes)  # (E, N, K)
     reporter = reporter or Silent()
     reporter.started("calibration", len(model.names), "attribute")
@@ -87,7 +92,7 @@ def calibrate(
         if has.any() and len(chosen):
             curves = _curves(model, images[chosen], k, eyes)
             lines = logits[:, ~has, k].mean(axis=1), logits[:, has, k].mean(axis=1)
-            ends = _ends(_strength(curves, *lines))
+            ends = _ends(_strength(curves, *lines, len(own)))
         zero.append(ends[0])
         one.append(ends[1])
         reporter.advanced(1, {"attribute": name})
@@ -122,18 +127,18 @@ def _curves(model: Model, images: Pixels, k: int, eyes: Sequence[Eye]) -> Curve:
     return np.asarray((sums / len(images)).numpy())
 
 
-def _strength(curves: Curve, without: Curve, having: Curve) -> Curve:
-    """Return the mean strength (V,) from logits (E, V) and those of strength 0 and 1, (E,).
+def _strength(curves: Curve, without: Curve, having: Curve, own: int) -> Curve:
+    """Return the strength (V,) from logits (E, V) and those of strength 0 and 1, (E,).
 
-    Who does not tell pictures with the attribute from those without it is not asked; the strength
-    is 0 where nobody does.
+    The first ``own`` have as much weight as all others together. Who does not tell pictures with
+    the attribute from those without it is not asked; the strength is 0 where nobody does.
     """
     tells = having > without
-    if not tells.any():
-        return np.zeros(curves.shape[1])
-    gaps = (having - without)[tells, None]
-    strengths: Curve = ((curves[tells] - without[tells, None]) / gaps).mean(axis=0)
-    return strengths
+    gaps = np.where(tells, having - without, 1.0)
+    each = (curves - without[:, None]) / gaps[:, None]  # (E, V)
+    groups = [each[part][tells[part]] for part in (slice(own), slice(own, None))]
+    means = [group.mean(axis=0) for group in groups if len(group)]
+    return np.mean(means, axis=0) if means else np.zeros(curves.shape[1])
 
 
 def _ends(strength: Curve) -> tuple[float, float]:

@@ -84,7 +84,7 @@ class SsimSpec:
 
 
 class Eyes(StrEnum):
-    """Who finds the unit of intensity: the model's own encoder, or the observers of its run."""
+    """Who has found the unit of intensity: the model's own encoder, or the run's observers too."""
 
     ENCODER = "encoder"
     OBSERVERS = "observers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mddae_cli import calibration
 from mddae_cli import model as networks
+from mddae_cli.calibration import Curve
 from mddae_cli.config import TargetKind
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Codes, Model
@@ -58,6 +60,13 @@ class FooledNet(PixelNet):
         seen = super().activation(x)
         seen[:, 0] += 2 * 10 * DRAWN[0] * self.drawn
         return seen
+
+
+class BlindNet(PixelNet):
+    """One whose encoder has it the wrong way round."""
+
+    def activation(self, x: Tensor) -> Tensor:
+        return -super().activation(x)
 
 
 @pytest.fixture
@@ -120,37 +129,54 @@ def backwards(x: Tensor) -> Tensor:
     return -x[:, 0, 0, :3]
 
 
-def test_observers_find_the_unit_where_there_are_any(model: Model, table: Table) -> None:
-    own = calibration.calibrate(model, table)
-    assert own.eyes is Eyes.ENCODER
-    # The encoder takes the first for three times what it is.
-    blind = dataclasses.replace(model, net=FooledNet())  # type: ignore[arg-type]
-    assert calibration.calibrate(blind, table).one[0] == pytest.approx(own.one[0] / 3, rel=1e-5)
-    found = calibration.calibrate(blind, table, observers=[linear])
-    assert found.eyes is Eyes.OBSERVERS
-    np.testing.assert_allclose(found.one, own.one, rtol=1e-5)
-
-
-def test_of_several_observers_the_mean_strength_counts(model: Model, table: Table) -> None:
-    found = calibration.calibrate(model, table, observers=[linear, bent])
+def one_of(*looks: Callable[[Curve], Curve]) -> float:
+    """Return where the mean strength of those who look reaches 1: of the first attribute."""
     values, low = np.array(calibration.RAW_VALUES), 20 / 255
     high = low + round(REAL * 255) / 255
-    drawn = low + 0.5 * values
-    strengths = [
-        (look(drawn) - look(low)) / (look(high) - look(low))
-        for look in (lambda p: np.asarray(p), np.square)
+    drawn = low + float(DRAWN[0]) * values
+    each = [(look(drawn) - look(low)) / (look(high) - look(low)) for look in looks]
+    return float(np.interp(1, np.maximum.accumulate(np.mean(each, axis=0)), values))
+
+
+def test_observers_make_up_for_what_the_encoder_is_fooled_by(model: Model, table: Table) -> None:
+    own = calibration.calibrate(model, table)
+    assert own.eyes is Eyes.ENCODER
+    # This encoder takes the first for three times what it is.
+    fooled = dataclasses.replace(model, net=FooledNet())  # type: ignore[arg-type]  # the same methods
+    alone = calibration.calibrate(fooled, table)
+    assert alone.one[0] == pytest.approx(own.one[0] / 3, rel=1e-5)
+    found = calibration.calibrate(fooled, table, observers=[linear])
+    assert found.eyes is Eyes.OBSERVERS
+    assert found.one[0] == pytest.approx(own.one[0] / 2, rel=1e-5)  # (3 + 1) / 2 = 2
+    assert found.one[1] == pytest.approx(own.one[1], rel=1e-5)
+
+
+def test_encoder_and_observers_have_half_the_weight_each(model: Model, table: Table) -> None:
+    straight: Callable[[Curve], Curve] = np.asarray
+    found = [
+        calibration.calibrate(model, table, observers=who).one[0]
+        for who in ([], [bent], [bent, bent], [linear, bent])
     ]
-    expected = np.interp(1, np.maximum.accumulate(np.mean(strengths, axis=0)), values)
-    assert found.one[0] == pytest.approx(expected, rel=1e-5)
-    alone = [calibration.calibrate(model, table, observers=[o]).one[0] for o in (linear, bent)]
-    assert alone[0] != pytest.approx(expected, rel=0.01) != alone[1]
+    expected = [
+        one_of(straight),
+        one_of(straight, np.square),
+        one_of(straight, np.square),
+        one_of(straight, straight, straight, np.square),
+    ]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert len({round(one, 3) for one in found}) == 3
 
 
 def test_who_does_not_tell_an_attribute_is_not_asked_for_it(model: Model, table: Table) -> None:
-    alone = calibration.calibrate(model, table, observers=[linear])
-    assert calibration.calibrate(model, table, observers=[linear, backwards]) == alone
-    nobody = calibration.calibrate(model, table, observers=[backwards])
+    with_bent = calibration.calibrate(model, table, observers=[bent])
+    assert calibration.calibrate(model, table, observers=[bent, backwards]) == with_bent
+    alone = calibration.calibrate(model, table)
+    assert calibration.calibrate(model, table, observers=[backwards]).one == alone.one
+    blind = dataclasses.replace(model, net=BlindNet())  # type: ignore[arg-type]  # the same methods
+    nobody = calibration.calibrate(blind, table, observers=[backwards])
     assert (nobody.zero, nobody.one) == ((0.0,) * 3, (1.0,) * 3)
+    strangers = calibration.calibrate(model, table, observers=[bent], encoder=False)
+    assert strangers == calibration.calibrate(blind, table, observers=[bent])
 
 
 def test_an_attribute_that_is_not_drawn_keeps_the_raw_scale(model: Model, table: Table) -> None:

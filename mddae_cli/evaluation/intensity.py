@@ -33,8 +33,8 @@ def measure_intensity(
 ) -> Header:
     """Return a checkpoint's header with its calibration and working ranges, from validation images.
 
-    The observers of a run look where they are at hand, in a run folder. A file alone keeps the
-    unit that observers have found: its own encoder would find a shorter one.
+    The observers of a run look too where they are at hand, in a run folder. A file alone keeps
+    the unit that they have found: its own encoder would find a shorter one.
 
     Args:
         where: The checkpoint; it is not changed.

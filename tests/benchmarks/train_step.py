@@ -2,9 +2,10 @@
 
 Both train the same model from the same weights on the same batches with the same optimiser.
 The plain loop decodes, crops and resizes a JPEG per picture in a Dataset behind a DataLoader,
-keeps the contiguous memory format and takes MS-SSIM from pytorch-msssim as it stands; with
---by-attribute it also takes the distance correlation attribute by attribute. Each loop has a
-process of its own, and blocks alternate, so that whatever else the machine does hits all.
+keeps the contiguous memory format and takes MS-SSIM from pytorch-msssim as it stands. With
+--plain-layers the decoder repeats pixels and convolves them by a layer each, with --by-attribute
+the distance correlation is taken attribute by attribute. Each loop has a process of its own, and
+blocks alternate, so that whatever else the machine does hits all.
 
 Training is chaotic: rounding alone parts two curves after some tens of steps. How far is shown
 by a third loop, ours from weights that are changed by one part in a million.
@@ -47,6 +48,7 @@ from mddae_cli import data, losses, metrics, runtime
 from mddae_cli.config import Precision, Reg, TrainConfig, make_config
 from mddae_cli.data.table import Table
 from mddae_cli.header import SsimSpec
+from mddae_cli.model import ResizeConv
 from mddae_cli.reporting import Silent
 from mddae_cli.training import make_header
 from mddae_cli.training.batches import Batch
@@ -147,14 +149,27 @@ def plain_decorrelation(reg: Reg, y_hat: Tensor, z: Tensor) -> Tensor:
 _ours_decorrelation = losses.decorrelation
 
 
-@contextlib.contextmanager
-def plain_losses(by_attribute: bool) -> Iterator[None]:
-    decorrelation = plain_decorrelation if by_attribute else _ours_decorrelation
-    with (
-        mock.patch.object(losses, "dssim", plain_dssim),
-        mock.patch.object(losses, "decorrelation", decorrelation),
-    ):
-        yield
+def plain_resize_conv(self: ResizeConv, x: Tensor) -> Tensor:
+    """Pixels repeated, then the convolution, on the large grid."""
+    repeated = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    return nn.functional.conv2d(repeated, self.weight, self.bias, padding=1)
+
+
+class Plainness(NamedTuple):
+    """What is plain beyond the loop itself."""
+
+    layers: bool
+    by_attribute: bool
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(losses, "dssim", plain_dssim))
+            if self.by_attribute:
+                stack.enter_context(mock.patch.object(losses, "decorrelation", plain_decorrelation))
+            if self.layers:
+                stack.enter_context(mock.patch.object(ResizeConv, "forward", plain_resize_conv))
+            yield
 
 
 class Recorder(Silent):
@@ -235,9 +250,9 @@ class Nudged(Ours):
 class Plain(Loop):
     """The same model, optimiser and batches, everything else plain."""
 
-    def __init__(self, *args: Any, folder: Path, workers: int, by_attribute: bool) -> None:
+    def __init__(self, *args: Any, folder: Path, workers: int, how: Plainness) -> None:
         super().__init__(*args)
-        self.folder, self.workers, self.by_attribute = folder, workers, by_attribute
+        self.folder, self.workers, self.how = folder, workers, how
         self.trainer._know_pictures = self._know_nothing
         self.trainer.both = in_turn
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
@@ -258,7 +273,7 @@ class Plain(Loop):
             yield Batch(x, y, torch.empty(0))
 
     def block(self, steps: int) -> None:
-        with plain_losses(self.by_attribute):
+        with self.how.applied():
             super().block(steps)
 
 
@@ -419,13 +434,13 @@ def serve(pipe: Any, name: str, options: argparse.Namespace, workers: int) -> No
     config, table = load(options)
     if name == "plain":
         config = dataclasses.replace(config, precision=Precision.FP32)
-    by_attribute = name == "plain" and options.by_attribute
+    how = Plainness(options.plain_layers, options.by_attribute)
     with tempfile.TemporaryDirectory() as work:
         sizes = (config, table, Path(work), y_steps_of(options, config), options.steps)
         loop: Loop
         if name == "plain":
             folder = picture_folder(options.data_dir, table)
-            loop = Plain(*sizes, folder=folder, workers=workers, by_attribute=by_attribute)
+            loop = Plain(*sizes, folder=folder, workers=workers, how=how)
         else:
             loop = {"ours": Ours, "nudged": Nudged}[name](*sizes)
         while (asked := pipe.recv())[0] != "close":
@@ -438,8 +453,7 @@ def serve(pipe: Any, name: str, options: argparse.Namespace, workers: int) -> No
                     loop.trainer.position.step = loop.trainer.timetable.y_steps
                     pipe.send(None)
                 case ("losses",):
-                    plain = plain_losses(by_attribute) if name == "plain" else None
-                    with plain or contextlib.nullcontext():
+                    with how.applied() if name == "plain" else contextlib.nullcontext():
                         pipe.send(loss_seconds(loop))
                 case ("once",):
                     pipe.send(loop.once_s / (len(loop.trainer.batches) * config.epochs))
@@ -482,6 +496,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "loss_s": parts,
         "share_of_step": shares,
         "curves": curves,
+        "plain_layers": options.plain_layers,
         "by_attribute": options.by_attribute,
         "largest_difference": {
             name: compare_curves(curves["ours"], curves[name]) for name in ("plain", "nudged")
@@ -567,6 +582,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="torch's threads")
     parser.add_argument(
         "--precision", choices=[*Precision], default=Precision.AUTO, help="of our loop alone"
+    )
+    parser.add_argument(
+        "--plain-layers", action="store_true", help="pixels are repeated, then convolved"
     )
     parser.add_argument(
         "--by-attribute", action="store_true", help="regulariser attribute by attribute"
