@@ -192,6 +192,8 @@ class Loop(ABC):
         self.trainer.timetable.y_steps = y_steps
         self.trainer.timetable.total_steps = y_steps + steps
         self.seconds: list[float] = []
+        # Of the steps that learn all: what all threads of this process have worked.
+        self.processor: list[float] = []
         self.once_s = 0.0
 
     @abstractmethod
@@ -208,13 +210,15 @@ class Loop(ABC):
         # What starts an epoch, such as worker processes, is not a step's.
         following = next(batches)
         for left in range(steps, 0, -1):
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             trainer._step(following, learns_target)
             trainer.position.step += 1
             if left > 1:
                 following = next(batches)
             if left < steps:  # the first step had its batch before
                 self.seconds.append(time.perf_counter() - start)
+                if not learns_target:
+                    self.processor.append(time.process_time() - worked)
         batches.close()
         if not trainer.config.ema:
             trainer._follow(trainer.position.step)  # as at the end of an epoch
@@ -289,18 +293,25 @@ def _contiguous(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.contiguous_format)
 
 
-def seconds_of(call: Callable[[], Any], repeats: int = 10) -> float:
-    """Return the median time of a call."""
+class Cost(NamedTuple):
+    """Seconds on the clock, and seconds that the threads of the process have worked together."""
+
+    clock: float
+    processor: float
+
+
+def cost_of(call: Callable[[], Any], repeats: int = 10) -> Cost:
+    """Return the median cost of a call."""
     call()
-    times = []
+    costs = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        costs.append(Cost(time.perf_counter() - start, time.process_time() - worked))
+    return Cost(*(statistics.median(each) for each in zip(*costs, strict=True)))
 
 
-def loss_seconds(loop: Loop) -> dict[str, float]:
+def loss_costs(loop: Loop) -> dict[str, Cost]:
     """Return what MS-SSIM and the regulariser take, forward and backward, in one step."""
     trainer = loop.trainer
     batches = loop.batches(1)
@@ -313,12 +324,12 @@ def loss_seconds(loop: Loop) -> dict[str, float]:
     x_hat, z = x_hat.requires_grad_(), z.requires_grad_()
     spec, value_range = trainer.header.ssim, trainer.header.preprocess.value_range
     regulariser = copy.deepcopy(trainer.objective.decorrelation)
-    dssim = seconds_of(lambda: losses.dssim(x, x_hat, spec, value_range).backward())
+    dssim = cost_of(lambda: losses.dssim(x, x_hat, spec, value_range).backward())
     if trainer.config.reg is Reg.NONE:
-        return {"ms_ssim": dssim, "regulariser": 0.0}
+        return {"ms_ssim": dssim, "regulariser": Cost(0.0, 0.0)}
     return {
         "ms_ssim": dssim,
-        "regulariser": seconds_of(lambda: regulariser(y_hat, z).backward()),
+        "regulariser": cost_of(lambda: regulariser(y_hat, z).backward()),
     }
 
 
@@ -454,7 +465,9 @@ def serve(pipe: Any, name: str, options: argparse.Namespace, workers: int) -> No
                     pipe.send(None)
                 case ("losses",):
                     with how.applied() if name == "plain" else contextlib.nullcontext():
-                        pipe.send(loss_seconds(loop))
+                        pipe.send(loss_costs(loop))
+                case ("processor",):
+                    pipe.send(statistics.mean(loop.processor))
                 case ("once",):
                     pipe.send(loop.once_s / (len(loop.trainer.batches) * config.epochs))
                 case ("curve",):
@@ -479,11 +492,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for name, results in phases["all"].items():
         results["once_s"] = loops[name].ask("once")
     parts = {name: loops[name].ask("losses") for name in ("ours", "plain")}
+    worked = loops["ours"].ask("processor")
     curves = {name: loop.ask("curve") for name, loop in loops.items()}
     for loop in loops.values():
         loop.close()
     shares = {
-        name: {part: s / phases["all"][name]["step_s"] for part, s in parts[name].items()}
+        name: {part: c.clock / phases["all"][name]["step_s"] for part, c in parts[name].items()}
         for name in parts
     }
     return {
@@ -493,8 +507,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "batch_size": config.batch_size,
         "plain_workers": workers,
         "phases": phases,
-        "loss_s": parts,
+        "loss_s": {name: {part: c.clock for part, c in own.items()} for name, own in parts.items()},
         "share_of_step": shares,
+        # The halves of a step of ours run beside each other, so a share of the clock counts what
+        # the other half does meanwhile as the losses' own.
+        "share_of_work": {part: c.processor / worked for part, c in parts["ours"].items()},
         "curves": curves,
         "plain_layers": options.plain_layers,
         "by_attribute": options.by_attribute,
@@ -562,6 +579,11 @@ def print_results(results: dict[str, Any]) -> None:
         shares = results["share_of_step"][name]
         text = [f"{part} {s * 1e3:.1f} ms ({shares[part]:.1%})" for part, s in parts.items()]
         print(f"  {name:6s} {', '.join(text)}; together {sum(shares.values()):.1%}")
+    work = results["share_of_work"]
+    text = [f"{part} {share:.1%}" for part, share in work.items()]
+    print(
+        f"  of the processors' time of ours: {', '.join(text)}; together {sum(work.values()):.1%}"
+    )
     print("\nloss         ours      plain     nudged")
     ours, plain, nudged = (results["curves"][name] for name in ("ours", "plain", "nudged"))
     for step in sorted({int(s) for s in np.linspace(0, len(ours) - 1, 10)}):
