@@ -141,6 +141,7 @@ class Trainer:
         if spec.kind is ModelKind.AE or spec.target_kind is TargetKind.CLASSES:
             return
         best = editing.load(self.run.path, self.config.device, raw=True)
+        self.objective.eval()  # in a resumed run that was over before they are still learning
         unit = calibrate(
             best,
             self.table,

@@ -70,6 +70,12 @@ def test_observers_of_the_run_find_the_unit_and_a_file_alone_keeps_it(
     assert own.eyes is Eyes.ENCODER
 
 
+def test_resuming_a_run_that_is_over_finds_the_same_unit(faces_run: Path) -> None:
+    before = (faces_run / "model.safetensors").read_bytes()
+    training.resume(faces_run)
+    assert (faces_run / "model.safetensors").read_bytes() == before
+
+
 def test_a_run_whose_observers_are_missing_is_not_calibrated(
     cli: Cli, faces_run: Path, faces: Path
 ) -> None:
