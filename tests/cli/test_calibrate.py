@@ -58,6 +58,8 @@ def test_observers_of_the_run_find_the_unit_and_a_file_alone_keeps_it(
         assert result.exit_code == 0, result.stderr
         return read_header(where[-1]).calibration  # type: ignore[arg-type]  # paths
 
+    # Nothing is known, so that it has to be found again.
+    checkpoint.replace_header(faces_run, dataclasses.replace(trained, calibration=None))
     assert calibrated(faces_run, "-o", alone) == found
     # Without the run there are no observers: what they have found stays,
     found = Calibration((0.1,) * 5, (2.0,) * 5, Eyes.OBSERVERS)
