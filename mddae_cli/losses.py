@@ -30,7 +30,14 @@ def mse(x: Tensor, x_hat: Tensor, reduction: Reduction = Reduction.MEAN) -> Tens
     return squared.mean() if reduction is Reduction.MEAN else squared.flatten(1).sum(1).mean()
 
 
-def dssim(x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, float]) -> Tensor:
+def dssim(
+    x: Tensor,
+    x_hat: Tensor,
+    spec: SsimSpec,
+    value_range: tuple[float, float],
+    *,
+    stride: int = 1,
+) -> Tensor:
     """Return the structural dissimilarity, averaged over the batch (equation 6).
 
     Args:
@@ -38,11 +45,14 @@ def dssim(x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, fl
         x_hat: Their reconstructions, same shape.
         spec: The variant of multi-scale SSIM.
         value_range: Smallest and largest possible value; mapped to [0, 1] first.
+        stride: Of the windows of the finest scale; beyond 1 this is an estimate.
 
     Returns:
         Scalar tensor in [0, 0.5].
     """
-    similarity = metrics.ms_ssim(x.float(), x_hat.float(), spec, value_range=value_range)
+    similarity = metrics.ms_ssim(
+        x.float(), x_hat.float(), spec, value_range=value_range, stride=stride
+    )
     return (0.5 * (1 - similarity)).mean()
 
 
@@ -54,10 +64,13 @@ def reconstruction(
     reduction: Reduction,
     spec: SsimSpec,
     value_range: tuple[float, float],
+    stride: int = 1,
 ) -> Tensor:
     """Return the total reconstruction loss, equation 7: ``mse + alpha * dssim``."""
     loss = mse(x, x_hat, reduction)
-    return loss + alpha * dssim(x, x_hat, spec, value_range) if alpha else loss
+    if not alpha:
+        return loss
+    return loss + alpha * dssim(x, x_hat, spec, value_range, stride=stride)
 
 
 def discriminative(logits: Tensor, y: Tensor, kind: TargetKind) -> Tensor:

@@ -109,6 +109,7 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
         ({"cycle_still": -1.0}, "0 or more"),
         ({"cycle_variation": -1.0}, "0 or more"),
         ({"epochs": 0}, "more than 0"),
+        ({"ssim_stride": 0}, "more than 0"),
         ({"batch_size": 2}, "at least 4"),
         ({"ema": 1.0}, r"\[0, 1\)"),
         ({"cycle_share": 0.0}, r"\(0, 1\]"),
@@ -123,6 +124,11 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
 def test_value_that_no_run_could_use_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_config("mnist", **changes)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_only_the_default_recipe_estimates_similarity(preset: str) -> None:
+    assert make_config("celeba", preset).ssim_stride == (2 if preset == "default" else 1)
 
 
 def test_unknown_names_give_the_nearest() -> None:

@@ -58,7 +58,9 @@ def ssim(x: Tensor, x_hat: Tensor, *, window: int = 11, sigma: float = 1.5) -> T
         Wang, Bovik, Sheikh, Simoncelli (2004), IEEE TIP 13(4). Agrees with scikit-image's
         ``gaussian_weights=True, use_sample_covariance=False`` over the valid part.
     """
-    return _similarity(x, x_hat, _Variant(SsimSpec(window, sigma, (1.0,)), -math.inf, (0.0, 1.0)))
+    return _similarity(
+        x, x_hat, _Variant(SsimSpec(window, sigma, (1.0,)), -math.inf, (0.0, 1.0), 1)
+    )
 
 
 def ms_ssim(
@@ -67,6 +69,7 @@ def ms_ssim(
     spec: SsimSpec,
     *,
     value_range: tuple[float, float] = (0.0, 1.0),
+    stride: int = 1,
 ) -> Tensor:
     """Return the multi-scale structural similarity of each picture (the SSIM of Table 1).
 
@@ -75,25 +78,34 @@ def ms_ssim(
         x_hat: Their reconstructions, same shape.
         spec: Window, its standard deviation, and a weight per scale.
         value_range: Smallest and largest possible value of both; mapped to [0, 1] first.
+        stride: Pixels from a window of the finest scale to the next, along H and W: 1 is the
+            measure itself, 2 an estimate for training. That scale has most of the work and the
+            least of the weight.
 
     Returns:
         Shape (N,), in [0, 1]; differentiable once.
 
     Raises:
-        ValueError: If the shapes differ or the window is larger than the coarsest grid.
+        ValueError: If the shapes differ, the window is larger than the coarsest grid, or the
+            stride is less than 1.
 
     References:
         Wang, Simoncelli, Bovik (2003).
     """
-    return _similarity(x, x_hat, _Variant(spec, _FLOOR, value_range))
+    return _similarity(x, x_hat, _Variant(spec, _FLOOR, value_range, stride))
 
 
 class _Variant(NamedTuple):
-    """A measure: its ``floor`` is the least value of a scale before the power is taken."""
+    """A measure.
+
+    ``floor`` is the least value of a scale before the power is taken, ``stride`` that of the
+    windows of the finest scale.
+    """
 
     spec: SsimSpec
     floor: float
     value_range: tuple[float, float]
+    stride: int
 
     def check(self, x: Tensor, x_hat: Tensor) -> None:
         if x.ndim != 4 or x.shape != x_hat.shape:
@@ -101,6 +113,8 @@ class _Variant(NamedTuple):
                 f"two batches (N, C, H, W) are needed, not {tuple(x.shape)} and "
                 f"{tuple(x_hat.shape)}"
             )
+        if self.stride < 1:
+            raise ValueError(f"a stride of {self.stride} is less than 1")
         height, width = x.shape[-2:]
         for _ in self.spec.weights[1:]:
             height, width = -(-height // 2), -(-width // 2)
@@ -164,12 +178,13 @@ def _measure(x: Tensor, x_hat: Tensor, variant: _Variant, slope: Tensor | None) 
     terms, slopes = [], []
     for scale in range(len(spec.weights)):
         maps = _halve(maps) if scale else maps
-        moments = _moments(maps, spec)
+        blur = _blur_of(maps, spec, 1 if scale else variant.stride)
+        moments = _moments(maps, blur)
         luminance = _luminance(moments) if scale == len(spec.weights) - 1 else None
         similarity = moments.contrast if luminance is None else moments.contrast * luminance
         terms.append(similarity.mean(dim=0).mean(dim=1))
         if slope is not None:
-            slopes.append(_slope(maps, spec, moments, luminance, similarity))
+            slopes.append(_slope(maps, blur, moments, luminance, similarity))
     values, factors = _combine(torch.stack(terms), spec.weights, variant.floor)
     if slope is not None:
         total = _add_up(slopes, factors / (c * (high - low)))
@@ -208,7 +223,7 @@ class _Moments(NamedTuple):
     inverse: Tensor
 
 
-def _moments(maps: Tensor, spec: SsimSpec) -> _Moments:
+def _moments(maps: Tensor, blur: _Operator) -> _Moments:
     r"""Return the moments of x and x_hat; the other two maps are overwritten with products.
 
     .. math:: c = \frac{2 B(x \hat x) - 2 m \hat m + C_2}{B(x^2 + \hat x^2) - m^2 - \hat m^2 + C_2}
@@ -218,7 +233,7 @@ def _moments(maps: Tensor, spec: SsimSpec) -> _Moments:
     c2 = torch.full((), _C2, dtype=maps.dtype, device=maps.device)
     torch.addcmul(c2, x, x_hat, value=2, out=product)
     torch.addcmul(c2, x, x, out=squares).addcmul_(x_hat, x_hat)
-    blurred = _blur_of(maps, spec).forward(maps)
+    blurred = blur.forward(maps)
     mean_x, mean_hat, numerator, denominator = blurred.unbind(1)
     numerator.addcmul_(mean_x, mean_hat, value=-2)
     denominator.addcmul_(mean_x, mean_x, value=-1).addcmul_(mean_hat, mean_hat, value=-1)
@@ -233,7 +248,7 @@ def _luminance(moments: _Moments) -> Tensor:
 
 
 def _slope(
-    maps: Tensor, spec: SsimSpec, moments: _Moments, luminance: Tensor | None, similarity: Tensor
+    maps: Tensor, blur: _Operator, moments: _Moments, luminance: Tensor | None, similarity: Tensor
 ) -> Tensor:
     r"""Return the gradient of each plane's mean similarity S = l c for x_hat, (H, P, W).
 
@@ -254,7 +269,7 @@ def _slope(
     if luminance is not None:
         energy = mean_x.square().addcmul_(mean_hat, mean_hat).add_(_C1)
         of_mean += contrast * (mean_x - mean_hat * luminance) / energy
-    product, squares, slope = _blur_of(maps, spec).back(slopes).unbind(1)
+    product, squares, slope = blur.back(slopes).unbind(1)
     slope.addcmul_(maps[:, 0], product).addcmul_(maps[:, 1], squares, value=-1)
     return slope.mul_(2 / similarity[:, 0].numel())
 
@@ -281,12 +296,12 @@ def _add_up(slopes: list[Tensor], factors: Tensor) -> Tensor:
 class _Band:
     """A banded matrix (R, S) as blocks of rows, each with the columns where it is not 0."""
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Tensor, block: int) -> None:
         self.size = len(matrix)
         self.blocks = []
-        count = -(-self.size // _BLOCK_ROWS)
-        for block in torch.arange(self.size).chunk(count):
-            rows = slice(int(block[0]), int(block[-1]) + 1)
+        count = -(-self.size // block)
+        for part in torch.arange(self.size).chunk(count):
+            rows = slice(int(part[0]), int(part[-1]) + 1)
             used = matrix[rows].any(dim=0).nonzero()
             columns = slice(int(used[0]), int(used[-1]) + 1)
             self.blocks.append((rows, columns, matrix[rows, columns].contiguous()))
@@ -325,8 +340,8 @@ class _Operator(NamedTuple):
         return self.columns_back.along_last(self.rows_back.along_first(maps))
 
 
-def _blur_of(maps: Tensor, spec: SsimSpec) -> _Operator:
-    return _blur(maps.shape[0], maps.shape[-1], spec, maps.dtype, maps.device)
+def _blur_of(maps: Tensor, spec: SsimSpec, stride: int) -> _Operator:
+    return _blur(maps.shape[0], maps.shape[-1], spec, stride, maps.dtype, maps.device)
 
 
 def _pooling_of(maps: Tensor) -> _Operator:
@@ -335,19 +350,25 @@ def _pooling_of(maps: Tensor) -> _Operator:
 
 @functools.lru_cache(maxsize=64)
 def _blur(
-    height: int, width: int, spec: SsimSpec, dtype: torch.dtype, device: torch.device
+    height: int,
+    width: int,
+    spec: SsimSpec,
+    stride: int,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> _Operator:
-    """Return the valid part of a Gaussian blur."""
+    """Return the valid part of a Gaussian blur, at every ``stride``-th place."""
     offset = torch.arange(spec.window, dtype=torch.float64) - (spec.window - 1) / 2
     kernel = torch.exp(-offset.square() / (2 * spec.sigma**2))
     kernel = kernel / kernel.sum()
     bands = []
     for side in (height, width):
-        band = torch.zeros(side - spec.window + 1, side, dtype=torch.float64)
-        for row in range(len(band)):
-            band[row, row : row + spec.window] = kernel
+        starts = range(0, side - spec.window + 1, stride)
+        band = torch.zeros(len(starts), side, dtype=torch.float64)
+        for row, start in enumerate(starts):
+            band[row, start : start + spec.window] = kernel
         bands.append(band.to(dtype).to(device))
-    return _operator(*bands)
+    return _operator(*bands, block=max(1, _BLOCK_ROWS // stride))
 
 
 @functools.lru_cache(maxsize=64)
@@ -360,5 +381,5 @@ def _pooling(height: int, width: int, dtype: torch.dtype, device: torch.device) 
     return _operator(*bands)
 
 
-def _operator(rows: Tensor, columns: Tensor) -> _Operator:
-    return _Operator(_Band(rows), _Band(columns), _Band(rows.T), _Band(columns.T))
+def _operator(rows: Tensor, columns: Tensor, *, block: int = _BLOCK_ROWS) -> _Operator:
+    return _Operator(*(_Band(band, block) for band in (rows, columns, rows.T, columns.T)))

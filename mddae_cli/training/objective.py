@@ -226,6 +226,7 @@ class Objective(nn.Module):
             reduction=self.config.reduction,
             spec=self.header.ssim,
             value_range=self.header.preprocess.value_range,
+            stride=self.config.ssim_stride,
         )
 
     def _decoder_target(self, y_hat: Tensor, y: Tensor) -> Tensor:

@@ -119,9 +119,12 @@ def plan(trainer: Trainer, table: Table) -> Iterator[list[Picture]]:
 
 
 def plain_dssim(
-    x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, float]
+    x: Tensor, x_hat: Tensor, spec: SsimSpec, value_range: tuple[float, float], *, stride: int = 1
 ) -> Tensor:
-    """Multi-scale SSIM from pytorch-msssim's pieces: its own ms_ssim refuses 64 px."""
+    """Multi-scale SSIM from pytorch-msssim's pieces, which know no stride.
+
+    Its own ms_ssim refuses 64 px.
+    """
     low, high = value_range
     x, x_hat = (x - low) / (high - low), (x_hat - low) / (high - low)
     window = _fspecial_gauss_1d(spec.window, spec.sigma).repeat([x.shape[1], 1, 1, 1])
@@ -324,7 +327,8 @@ def loss_costs(loop: Loop) -> dict[str, Cost]:
     x_hat, z = x_hat.requires_grad_(), z.requires_grad_()
     spec, value_range = trainer.header.ssim, trainer.header.preprocess.value_range
     regulariser = copy.deepcopy(trainer.objective.decorrelation)
-    dssim = cost_of(lambda: losses.dssim(x, x_hat, spec, value_range).backward())
+    stride = trainer.config.ssim_stride
+    dssim = cost_of(lambda: losses.dssim(x, x_hat, spec, value_range, stride=stride).backward())
     if trainer.config.reg is Reg.NONE:
         return {"ms_ssim": dssim, "regulariser": Cost(0.0, 0.0)}
     return {

@@ -186,15 +186,16 @@ def test_ms_ssim_passes_the_gradient_check(images):
     assert torch.autograd.gradcheck(lambda u, v: metrics.ms_ssim(u, v, spec), (both, x_hat))
 
 
-def plain_ms_ssim(x: Tensor, x_hat: Tensor, spec: SsimSpec) -> Tensor:
+def plain_ms_ssim(x: Tensor, x_hat: Tensor, spec: SsimSpec, stride: int = 1) -> Tensor:
     """Multi-scale SSIM by depthwise convolutions, left to autograd."""
     kernel = torch.from_numpy(gaussian(spec.window, spec.sigma)).to(x)
     kernel = kernel.expand(x.shape[1], 1, -1, -1)
 
     def blur(v: Tensor) -> Tensor:
-        return torch.nn.functional.conv2d(v, kernel, groups=x.shape[1])
+        step = stride if v.shape[-1] == side else 1
+        return torch.nn.functional.conv2d(v, kernel, stride=step, groups=x.shape[1])
 
-    result = torch.ones(x.shape[:2], dtype=x.dtype)
+    side, result = x.shape[-1], torch.ones(x.shape[:2], dtype=x.dtype)
     for scale, weight in enumerate(spec.weights):
         if scale:
             odd = [side % 2 for side in x.shape[2:]]
@@ -211,12 +212,18 @@ def plain_ms_ssim(x: Tensor, x_hat: Tensor, spec: SsimSpec) -> Tensor:
 # 30 px are halved to 15 and 8; 70 px need more than one block of the banded matrices.
 @pytest.mark.parametrize("side", [28, 30, 64, 70])
 @pytest.mark.parametrize("pixels", [1, 2 * 3 * 70 * 70, 2**24])
-def test_ms_ssim_has_the_gradient_of_the_plain_formulation(images, monkeypatch, side, pixels):
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_ms_ssim_has_the_gradient_of_the_plain_formulation(
+    images, monkeypatch, side, pixels, stride
+):
     monkeypatch.setattr(metrics.similarity, "_CPU_PIXELS", pixels)
     spec = SsimSpec(7, 1.5, (0.2, 0.3, 0.5)[: 3 if side > 28 else 2])
     x, x_hat = images(side, n=5)
     pairs = [tuple(v.clone().requires_grad_() for v in (x, x_hat)) for _ in range(2)]
-    values = metrics.ms_ssim(*pairs[0], spec), plain_ms_ssim(*pairs[1], spec)
+    values = (
+        metrics.ms_ssim(*pairs[0], spec, stride=stride),
+        plain_ms_ssim(*pairs[1], spec, stride),
+    )
     torch.testing.assert_close(*values, rtol=0, atol=1e-12)
     weights = torch.arange(1.0, 6.0, dtype=torch.float64)
     for value in values:
@@ -235,6 +242,31 @@ def test_the_gradient_of_ms_ssim_is_right_in_float32_too(images):
         gradients.append(v.grad.double())
     off = (gradients[0] - gradients[1]).abs().max() / gradients[1].abs().max()
     assert float(off) < 1e-4
+
+
+def test_windows_two_pixels_apart_estimate_all_of_them():
+    fine = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    soft = torch.nn.functional.avg_pool2d(fine, 2)
+    x, x_hat = (
+        torch.nn.functional.interpolate(v, (64, 64), mode="bicubic").clamp(0, 1)
+        for v in (fine, soft)
+    )
+    spec = metrics.default_ssim_spec(64)
+    values, gradients = [], []
+    for stride in (1, 2):
+        v = x_hat.clone().requires_grad_()
+        value = metrics.ms_ssim(x, v, spec, stride=stride)
+        gradients.append(torch.autograd.grad(value.sum(), v)[0])
+        values.append(value.detach())
+    torch.testing.assert_close(*values, rtol=0, atol=1e-3)
+    off = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 0 < float(off) < 0.05
+
+
+def test_a_stride_of_nothing_is_refused(images):
+    x, x_hat = images(28)
+    with pytest.raises(ValueError, match="stride of 0"):
+        metrics.ms_ssim(x, x_hat, metrics.default_ssim_spec(28), stride=0)
 
 
 def test_a_scale_below_the_floor_passes_no_gradient(images):

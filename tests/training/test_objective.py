@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from mddae_cli import losses as loss_functions
 from mddae_cli.config import TargetKind, make_config
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
@@ -62,6 +63,21 @@ def test_total_is_the_weighted_sum_of_equation_1(tiny_header: Header) -> None:
     _, losses = step(tiny_header, beta=2.0, gamma=3.0, cycle=0.5)
     total = losses.rec + 2.0 * losses.dis + 3.0 * losses.dec + 0.5 * losses.cycle
     torch.testing.assert_close(losses.total, total)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_similarity_is_estimated_with_the_stride_of_the_run(
+    tiny_header: Header, stride: int
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(4, tiny_header.model.channels, 28, 28, generator=rng)
+    x_hat = x + 0.2 * torch.rand(x.shape, generator=rng)
+    config = make_config("digits", alpha=1.0, ssim_stride=stride)
+    got = Objective(config, tiny_header).reconstruction(x, x_hat)
+    value_range = tiny_header.preprocess.value_range
+    dssim = loss_functions.dssim(x, x_hat, tiny_header.ssim, value_range, stride=stride)
+    expected = (x - x_hat).square().mean() + dssim
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=0)
 
 
 def with_flow(header: Header, **changes: Any) -> tuple[AutoEncoder, Any]:
