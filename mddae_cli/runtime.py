@@ -8,6 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ import torch
 
 from mddae_cli.config import Precision
 from mddae_cli.errors import UsageError
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -59,6 +62,14 @@ def pick_autocast(precision: Precision, device: torch.device) -> torch.dtype | N
 def _cpu_multiplies_bf16() -> bool:
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # has no public name yet
     return bool(asked())
+
+
+def place(module: Module, device: torch.device) -> Module:
+    """Return the module on a device, the weights of its convolutions with channels last.
+
+    So lie the maps that go through them; in another order each call lays the weights out anew.
+    """
+    return module.to(device).to(memory_format=torch.channels_last)
 
 
 def set_threads(threads: int | None) -> None:

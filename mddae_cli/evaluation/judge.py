@@ -30,7 +30,14 @@ from mddae_cli.evaluation.softness import soften, some_softness
 from mddae_cli.files import write_bytes
 from mddae_cli.images import Pixels
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.runtime import derive_seed, generator, keep_freed_memory, pick_autocast, pick_device
+from mddae_cli.runtime import (
+    derive_seed,
+    generator,
+    keep_freed_memory,
+    pick_autocast,
+    pick_device,
+    place,
+)
 
 JUDGE_VERSION = 1
 JUDGE_SEED = 1729
@@ -263,8 +270,7 @@ def _mirrors(table: Table) -> bool:
 
 def _new_net(table: Table, device: torch.device) -> JudgeNet:
     size, channels = table.preprocess.image_size, table.preprocess.channels
-    net = JudgeNet(size, channels, len(table.names)).to(device)
-    return net.to(memory_format=torch.channels_last)
+    return place(JudgeNet(size, channels, len(table.names)), device)
 
 
 def _fit(

@@ -81,12 +81,11 @@ class Trainer:
         self.device = runtime.pick_device(config.device)
         self.autocast = runtime.pick_autocast(config.precision, self.device)
         torch.manual_seed(runtime.derive_seed(config.seed, "initialise"))
-        net = AutoEncoder(header.model)
-        self.net = net.to(self.device).to(memory_format=torch.channels_last)
+        self.net = runtime.place(AutoEncoder(header.model), self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self.still = frozen(self.net)
         self.both = both_on(self.device)
-        self.objective = Objective(config, header).to(self.device)
+        self.objective = runtime.place(Objective(config, header), self.device)
         self.optimiser = torch.optim.AdamW(
             [*self.net.parameters(), *self.objective.parameters()],
             lr=config.lr,
@@ -386,7 +385,7 @@ def load_observers(run: str | Path, header: Header, device: torch.device) -> lis
             observer.load_state_dict(own)
         except RuntimeError as exc:
             raise ModelError(f"{state} does not hold observer {index + 1} of the run.") from exc
-        observers.append(observer.to(device).eval())
+        observers.append(runtime.place(observer, device).eval())
     return observers
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,9 @@ from mddae_cli import losses
 from mddae_cli.config import ModelKind, TargetKind, Targets, TrainConfig, YMovedBy
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder, Codes
+from mddae_cli.runtime import Module
 from mddae_cli.training import disturbance
 from mddae_cli.training.observer import Observer
-
-Module = TypeVar("Module", bound=nn.Module)
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.

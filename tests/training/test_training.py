@@ -146,6 +146,21 @@ def test_the_observer_learns_with_the_target_and_is_no_part_of_the_model(tmp_pat
     assert not any("observer" in n for n in load_file(tmp_path / "run" / "model.safetensors"))
 
 
+def test_all_convolutions_of_a_step_have_their_channels_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def fit(trainer: Trainer) -> None:
+        found = (*trainer.net.parameters(), *trainer.objective.parameters())
+        seen.extend(weight for weight in found if weight.ndim == 4)
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    train(small_config(cycle=0.1, observers=(1.0,), epochs=1), tmp_path / "run")
+    assert len(seen) > 4
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in seen)
+
+
 @pytest.mark.slow
 def test_run_killed_between_saves_resumes_to_the_same_bytes(
     whole_run: Path, tmp_path: Path
