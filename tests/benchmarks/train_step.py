@@ -264,6 +264,7 @@ class Plain(Loop):
         self.trainer._know_pictures = self._know_nothing
         self.trainer.both = in_turn
         net = self.trainer.net.to(memory_format=torch.contiguous_format)
+        self.trainer.objective.to(memory_format=torch.contiguous_format)
         self.trainer.optimiser = plain_optimiser(self.trainer)
         self.trainer.average.to(memory_format=torch.contiguous_format)
         # The decoder itself asks for channels-last before this layer.
