@@ -214,6 +214,7 @@ class TrainConfig:
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     cycle_still: float = 0.0  # of the change of pixels
     cycle_variation: float = 0.0  # of the total variation of that change
+    cycle_features: float = 0.0  # of the observers' maps, from where the change should move them
     # L2 radius of the perturbations of each, in parts of the range of a pixel
     observers: tuple[float, ...] = ()
     flow_pull: float = 0.3
@@ -268,6 +269,7 @@ def _check(config: TrainConfig) -> None:
         "cycle_margin",
         "cycle_still",
         "cycle_variation",
+        "cycle_features",
         "cycle_z",
         "flow_layers",
         "flow_pull",

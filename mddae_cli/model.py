@@ -270,10 +270,22 @@ class ConvTower(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden or features, outputs)
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return what each convolution gives, (N, F, H, W), of images (N, C, H, W)."""
+        maps = []
+        for convolution in self.convs:
+            x = convolution(x)
+            maps.append(x)
+        return maps
+
+    def join(self, maps: Tensor) -> Tensor:
+        """Return what the last layer is given, (N, F), from the last convolution's maps."""
+        features: Tensor = self.hidden(maps.flatten(1))
+        return features
+
     def features(self, x: Tensor) -> Tensor:
         """Return what the last layer is given, (N, F), of images (N, C, H, W)."""
-        features: Tensor = self.hidden(self.convs(x).flatten(1))
-        return features
+        return self.join(self.convs(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, outputs) from images (N, C, H, W)."""

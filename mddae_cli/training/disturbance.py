@@ -11,9 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mddae_cli.config import TrainConfig
+
 # How much more colourful than it is a picture becomes, and how far its white is shifted (in parts
 # of the range of a pixel), for a ``colour`` of 1.
 _MORE_COLOUR, _TINT = 0.25, 0.1
+
+
+def disturbed(
+    x: Tensor, config: TrainConfig, value_range: tuple[float, float], rng: torch.Generator
+) -> Tensor:
+    """Return images (N, C, H, W) as ŷ has to know them again: ``colour`` and ``noise`` of a run."""
+    x = recoloured(x, config.colour, value_range, rng)
+    return noisy(x, config.noise, value_range, rng)
 
 
 def moved(x: Tensor, reach: int, rng: torch.Generator) -> Tensor:

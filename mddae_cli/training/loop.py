@@ -27,7 +27,8 @@ from mddae_cli.reporting import Reporter
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
-from mddae_cli.training.objective import Known, Objective, StepLosses, frozen
+from mddae_cli.training.known import Known, know_pictures
+from mddae_cli.training.objective import Objective, StepLosses, frozen
 from mddae_cli.training.observer import Observer
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
@@ -217,17 +218,11 @@ class Trainer:
         self.position.settled = True
         self._prepare(learns_target=False)
 
-    @torch.no_grad()
     def _know_pictures(self) -> Known | None:
         """Return what the networks that will not change say of every training picture."""
-        parts = []
-        with torch.autocast(self.device.type, self.autocast, enabled=bool(self.autocast)):
-            for x in self.batches.every_picture():
-                parts.append([self.net.target_tower(x).float(), *self.objective.observed(x)])
-        logits, *observed = (torch.cat(each) for each in zip(*parts, strict=True))
-        known = Known(logits, observed)
-        self.objective.know(known, self.batches.every_label())
-        return known
+        effects = bool(self.config.cycle_features)
+        observers = self.objective.each_observer()
+        return know_pictures(self.net, observers, self.batches, self.autocast, effects=effects)
 
     def _step(self, batch: Batch, learns_target: bool) -> None:
         progress, step = self.timetable.progress(self.position), self.position.step

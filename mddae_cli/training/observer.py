@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,20 @@ from mddae_cli import losses
 from mddae_cli.config import TargetKind
 from mddae_cli.header import Header
 from mddae_cli.model import ConvTower
+from mddae_cli.training.effects import Effects
 
+# Its maps that say what an edit looks like: of the last convolutions, the coarsest ones.
+_LEVELS = 2
 _STEPS = 2
 # Of the radius: two steps reach the edge from wherever they begin.
 _STRIDE = 0.75
+
+
+class View(NamedTuple):
+    """What an observer sees: ``logits`` (N, K), and coarser and coarser ``maps`` (N, F, H, W)."""
+
+    logits: Tensor
+    maps: list[Tensor]
 
 
 class Observer(nn.Module):
@@ -44,6 +55,9 @@ class Observer(nn.Module):
         self.tower, self.dropout = ConvTower(spec, spec.num_targets), spec.dropout
         # Of its logits of pictures without and with each attribute.
         self.register_buffer("means", torch.zeros(2, spec.num_targets))
+        # What labels do to the maps of each level; none before it is known.
+        self.levels = range(min(_LEVELS, len(self.tower.convs)))
+        self.effects: list[Effects] = []
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in the model's range.
@@ -57,6 +71,12 @@ class Observer(nn.Module):
             features = features * (kept / (1 - self.dropout)).to(features)
         logits: Tensor = self.tower.out(features)
         return logits
+
+    def view(self, x: Tensor) -> View:
+        """Return what it sees in images (N, C, H, W) once it no longer learns; float32 logits."""
+        maps = self.tower.maps(x)
+        logits: Tensor = self.tower.out(self.tower.join(maps[-1]))
+        return View(logits.float(), maps[-len(self.levels) :])
 
     def loss(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
         """Return the discriminative loss of labels (N, K) in perturbed images, in nats."""

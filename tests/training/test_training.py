@@ -126,9 +126,11 @@ def test_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert result.epochs == 3
 
 
-@pytest.mark.parametrize("step", [4, 12])
-def test_a_run_with_an_observer_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
-    config = small_config(cycle=0.1, observers=(1.0,), epochs=1)
+@pytest.mark.parametrize(("step", "weight"), [(4, 0.0), (12, 0.0), (12, 2.0)])
+def test_a_run_with_an_observer_resumes_to_the_same_bytes(
+    tmp_path: Path, step: int, weight: float
+) -> None:
+    config = small_config(cycle=0.1, observers=(1.0,), cycle_features=weight, epochs=1)
     train(config, tmp_path / "whole")
     with pytest.raises(InterruptedRun):
         train(config, tmp_path / "run", stop=stop_at(step))
@@ -144,6 +146,28 @@ def test_the_observer_learns_with_the_target_and_is_no_part_of_the_model(tmp_pat
     assert names
     assert int(state["objective.observers.0.tower.convs.0.1.num_batches_tracked"]) == 3 * 8
     assert not any("observer" in n for n in load_file(tmp_path / "run" / "model.safetensors"))
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_observers_learn_what_labels_do_to_their_maps_where_these_are_weighed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    trainers: list[Trainer] = []
+    monkeypatch.setattr(Trainer, "_calibrate", lambda self: trainers.append(self))
+    options = {"observers": (1.0, 2.0), "cycle_features": weight, "precision": "fp32"}
+    train(small_config(cycle=0.1, epochs=1, **options), tmp_path / "run")
+    (trainer,) = trainers
+    pictures = torch.cat(list(trainer.batches.every_picture()))
+    labels = trainer.batches.every_label()
+    for observer in trainer.objective.each_observer():
+        assert len(observer.effects) == (2 if weight else 0)
+        with torch.no_grad():
+            levels = observer.view(pictures).maps
+        for effects, maps in zip(observer.effects, levels, strict=False):
+            assert effects.directions.shape == (10, *maps.shape[1:])
+            absent, present = (maps[labels[:, 3] == side].mean(dim=0) for side in (0, 1))
+            found = effects.directions[3] - effects.directions.mean(dim=0)
+            torch.testing.assert_close(found / 0.9, present - absent, rtol=0, atol=0.05)
 
 
 def test_all_convolutions_of_a_step_have_their_channels_last(
@@ -362,7 +386,7 @@ def test_a_frozen_target_is_worked_out_once(
 
     def watched(self: Objective, net: AutoEncoder, x: Tensor, *args: Any, **named: Any) -> Any:
         with torch.no_grad():
-            told = [net.target_tower(x), *self.observed(x)]
+            told = [net.target_tower(x), *(observer(x) for observer in self.observers)]
             known = [named["known"].logits, *named["known"].observed]
             differences.append(torch.cat(told, dim=1) - torch.cat(known, dim=1))
         return honest(self, net, x, *args, **named)

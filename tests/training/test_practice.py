@@ -1,0 +1,227 @@
+"""Practised edits: what is asked of them, who looks, and what that weighs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from mddae_cli.config import TargetKind, make_config
+from mddae_cli.header import Header
+from mddae_cli.model import AutoEncoder
+from mddae_cli.training.effects import Effects
+from mddae_cli.training.objective import Objective, frozen
+from mddae_cli.training.observer import Observer
+from mddae_cli.training.practice import Pictures, _length, _variation
+
+
+def pictures_of(net: AutoEncoder, count: int) -> Pictures:
+    torch.manual_seed(1)
+    spec = net.spec
+    x, x_hat = torch.rand(2, count, spec.channels, 28, 28)
+    return Pictures(
+        x, torch.rand(count, spec.num_targets), torch.randn(count, spec.latent_dim), x_hat
+    )
+
+
+def consistency(header: Header, **changes: Any) -> float:
+    """The loss of one batch for attributes."""
+    header = replace(header, model=replace(header.model, target_kind=TargetKind.ATTRIBUTES))
+    torch.manual_seed(0)
+    net, objective = AutoEncoder(header.model), Objective(make_config("digits", **changes), header)
+    rng = torch.Generator().manual_seed(1)
+    loss = objective.practice.loss(net, frozen(net), pictures_of(net, 8), None, rng)
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("disturbance", [{"shift": 3}, {"noise": 0.2}])
+def test_an_edit_is_looked_at_disturbed_where_that_is_asked(
+    tiny_header: Header, weight: float, disturbance: dict[str, float]
+) -> None:
+    plain, unasked, disturbed = (
+        consistency(tiny_header, cycle_z=weight, **how)
+        for how in ({}, disturbance, disturbance | {"cycle_disturbed": True})
+    )
+    assert plain == unasked
+    assert plain != disturbed
+
+
+@pytest.mark.parametrize("weight", ["cycle_keep", "cycle_z"])
+def test_what_an_edit_must_keep_is_weighed(tiny_header: Header, weight: str) -> None:
+    alone = {"cycle_keep": 0.0, "cycle_z": 0.0}
+    none, once, twice = (
+        consistency(tiny_header, **(alone | {weight: value})) for value in (0.0, 1.0, 2.0)
+    )
+    assert once > none
+    assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
+
+
+def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None:
+    """Where a picture shows nothing of its edit, the loss is that of the margin alone."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
+    header = replace(tiny_header, model=model, names=("a", "b", "c"))
+    net, margin = AutoEncoder(model), 2.0
+    seen: list[torch.Tensor] = []
+    net.synthesise = lambda changed, z: seen.append(changed) or torch.rand(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
+    y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
+    config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
+    x_hat, rng = torch.rand(30, 1, 28, 28), torch.Generator().manual_seed(2)
+    loss = Objective(config, header).practice.loss(
+        net, frozen(net), Pictures(x_hat, y_hat, z, x_hat), None, rng
+    )
+    (changed,) = seen
+    values = changed[changed != y_hat]
+    assert len(values) == 30
+    wanted = torch.nn.functional.softplus(margin * (values - 0.5)).mean()
+    torch.testing.assert_close(loss, wanted)
+
+
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_where_there_is_an_observer_it_looks_and_only_the_decoder_learns(
+    tiny_header: Header, kind: TargetKind
+) -> None:
+    header = replace(tiny_header, model=replace(tiny_header.model, target_kind=kind))
+    net = AutoEncoder(header.model)
+    objective = Objective(make_config("digits", cycle=1.0, observers=(1.0,)), header)
+    objective.requires_grad_(False).eval()
+    shown: list[torch.Tensor] = []
+    objective.observers[0].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    net.activation = None  # type: ignore[assignment]  # the encoder is not asked
+    y_hat, observed = torch.full((8, 10), 0.2), [torch.zeros(8, 10)]
+    rng, z = torch.Generator().manual_seed(1), torch.zeros(8, header.model.latent_dim)
+    x_hat = torch.rand(8, 1, 28, 28)
+    objective.practice.loss(
+        net, frozen(net), Pictures(x_hat, y_hat, z, x_hat), observed, rng
+    ).backward()
+    assert [len(x) for x in shown] == [2]
+    assert net.decoder.from_codes.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in [*net.encoder.parameters(), *objective.parameters()])
+
+
+def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
+    tiny_header: Header,
+) -> None:
+    """The loss is 0 where the changed logit is on the line and all others are as before."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
+    header = replace(tiny_header, model=model, names=("a", "b", "c"))
+    net, before = AutoEncoder(model), torch.tensor([-2.0, 0.5, 1.0])
+    config = make_config("digits", observers=(1.0,), cycle_keep=2.0, cycle_share=1.0)
+    values: list[torch.Tensor] = []
+    net.synthesise = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
+    y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, model.latent_dim)
+
+    def loss(strength: float, others: float) -> float:
+        objective = Objective(config, header)
+        (observer,) = objective.observers
+        assert isinstance(observer, Observer)
+        observer.means = torch.tensor([[-3.0] * 3, [1.0] * 3])
+        values.clear()
+
+        def see(x: torch.Tensor) -> torch.Tensor:
+            changed = values[0] != y_hat
+            return torch.where(changed, observer.aim(values[0]) + strength, before + others)
+
+        observer.forward = see  # type: ignore[method-assign]
+        rng, x_hat = torch.Generator().manual_seed(2), torch.ones(20, 1, 28, 28)
+        observed = [before.expand(20, 3)]
+        return float(
+            objective.practice.loss(
+                net, frozen(net), Pictures(x_hat, y_hat, z, x_hat), observed, rng
+            )
+        )
+
+    assert loss(0.0, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert loss(3.0, 0.0) == loss(-3.0, 0.0) == pytest.approx(2.5)  # of Huber: |3| - 1/2
+    assert loss(0.0, 1.0) > 0.1
+
+
+def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    header, net = replace(tiny_header, model=model), AutoEncoder(model)
+    both = Objective(make_config("digits", observers=(1.0, 2.0), cycle_keep=2.0), header).eval()
+    assert [o.radius for o in both.observers] == [1.0, 2.0]
+    y_hat, x_hat = torch.full((8, 10), 0.2), torch.rand(8, 1, 28, 28)
+    z, observed = torch.zeros(8, model.latent_dim), [torch.zeros(8, 10), torch.ones(8, 10)]
+
+    def told(*which: int) -> float:
+        objective = copy.deepcopy(both)
+        objective.practice.observers = torch.nn.ModuleList(objective.observers[i] for i in which)
+        rng = torch.Generator().manual_seed(3)
+        given = [observed[i] for i in which]
+        return float(
+            objective.practice.loss(
+                net, frozen(net), Pictures(x_hat, y_hat, z, x_hat), given, rng
+            ).detach()
+        )
+
+    assert told(0) != pytest.approx(told(1), rel=1e-3)
+    assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
+
+
+def test_moved_pixels_are_weighed_by_their_length() -> None:
+    """So that one pixel moved far costs what many moved a little together do."""
+    far, little = torch.zeros(2, 1, 28, 28), torch.full((2, 1, 28, 28), 0.5 / 784)
+    far[:, :, 3, 3] = 0.5
+    few, many = (float(_length(moved)) for moved in (far, little))
+    floor = 1e-3
+    assert few == pytest.approx(floor + 0.5 / 784, rel=1e-2)
+    assert many >= floor
+
+
+def test_a_grid_of_dots_varies_more_than_a_patch_that_moves_as_much() -> None:
+    patch, dots = torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16)
+    patch[:, :, 4:8, 4:8] = 0.5
+    dots[:, :, 0:16:4, 0:16:4] = 0.5
+    assert float(_length(patch)) == pytest.approx(float(_length(dots)))
+    assert float(_variation(dots)) > 2 * float(_variation(patch))
+    assert float(_variation(torch.full((2, 3, 16, 16), 0.5))) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("weight", ["cycle_still", "cycle_variation"])
+def test_what_an_edit_moves_is_weighed(tiny_header: Header, weight: str) -> None:
+    once, twice, none = (consistency(tiny_header, **{weight: w}) for w in (1.0, 2.0, 0.0))
+    assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
+    assert once > none
+
+
+def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
+    tiny_header: Header,
+) -> None:
+    """The loss grows by the distances of all levels of all observers, times the weight."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    header, net = replace(tiny_header, model=model), AutoEncoder(model)
+    pictures, x_edit = pictures_of(net, 6), torch.rand(6, model.channels, 28, 28)
+    changed: list[torch.Tensor] = []
+    net.synthesise = lambda y_hat, z: changed.append(y_hat) or x_edit  # type: ignore[assignment,func-returns-value]
+    options = {"observers": (1.0, 2.0), "cycle_share": 1.0}
+    objective = Objective(make_config("digits", **options), header).requires_grad_(False).eval()
+    for observer in objective.each_observer():
+        maps = observer.view(x_edit).maps
+        shapes = [(model.num_targets, *each.shape[1:]) for each in maps]
+        observer.effects = [Effects(torch.randn(s), torch.full((s[1], 1, 1), 0.1)) for s in shapes]
+
+    def loss(weight: float) -> float:
+        objective.practice.config = make_config("digits", cycle_features=weight, **options)
+        rng = torch.Generator().manual_seed(1)
+        return float(objective.practice.loss(net, frozen(net), pictures, None, rng))
+
+    none, twice = loss(0.0), loss(2.0)
+    by = changed[-1] - pictures.y_hat
+    assert int((by != 0).sum()) == 6
+    distances = [
+        float(effects.distance(maps, before, by))
+        for observer in objective.each_observer()
+        for effects, maps, before in zip(
+            observer.effects,
+            observer.view(x_edit).maps,
+            observer.view(pictures.x).maps,
+            strict=True,
+        )
+    ]
+    assert len(distances) == 4
+    assert twice - none == pytest.approx(2 * sum(distances) / 2, rel=1e-4)
