@@ -380,6 +380,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "cycle_keep": 6.0,
         "cycle_still": 10.0,
         "cycle_variation": 8.0,
+        "cycle_features": 10.0,
         "cycle_z": 0.5,
         "observers": (2.0, 2.0),
         "y_epochs": 10,
