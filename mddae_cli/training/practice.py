@@ -129,7 +129,8 @@ class Practice:
     def _views(self, x: Tensor, observed: list[Tensor] | None) -> list[View]:
         """Return what each observer sees in the pictures (N, C, H, W) themselves.
 
-        Maps need a look at them; what it says of them may be known.
+        What it says of them may be known. Their maps are looked at anew: those of all training
+        faces would be a gigabyte for each observer.
         """
         if self.config.cycle_features:
             return [observer.view(x) for observer in self.each_observer()]
