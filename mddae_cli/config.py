@@ -214,6 +214,8 @@ class TrainConfig:
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     cycle_still: float = 0.0  # of the change of pixels
     cycle_variation: float = 0.0  # of the total variation of that change
+    cycle_detail: float = 0.0  # of fine detail beyond the reconstruction's
+    cycle_colour: float = 0.0  # of colour where neither picture nor reconstruction has it
     cycle_features: float = 0.0  # of the observers' maps, from where the change should move them
     # L2 radius of the perturbations of each, in parts of the range of a pixel
     observers: tuple[float, ...] = ()
@@ -269,6 +271,8 @@ def _check(config: TrainConfig) -> None:
         "cycle_margin",
         "cycle_still",
         "cycle_variation",
+        "cycle_detail",
+        "cycle_colour",
         "cycle_features",
         "cycle_z",
         "flow_layers",

@@ -110,6 +110,8 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
         ({"cycle_still": -1.0}, "0 or more"),
         ({"cycle_variation": -1.0}, "0 or more"),
         ({"cycle_features": -1.0}, "0 or more"),
+        ({"cycle_detail": -1.0}, "0 or more"),
+        ({"cycle_colour": -1.0}, "0 or more"),
         ({"epochs": 0}, "more than 0"),
         ({"ssim_stride": 0}, "more than 0"),
         ({"batch_size": 2}, "at least 4"),

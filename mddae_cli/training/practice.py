@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from mddae_cli.config import TargetKind, TrainConfig
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder, Codes
-from mddae_cli.training import disturbance
+from mddae_cli.training import disturbance, pixels
 from mddae_cli.training.observer import Observer, View
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
 _ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 2.5)
-# Keeps the gradient of a length finite where nothing has moved.
-_TINY = 1e-6
 
 
 class Pictures(NamedTuple):
@@ -83,9 +81,10 @@ class Practice:
         """Return how far edited pictures are from what the edit asks for.
 
         One entry of ŷ is changed, the picture decoded and looked at by frozen networks: the
-        changed entry must be seen, all others must be as they were, z too, and few pixels may
-        move, neighbours alike. Only the decoder learns from it, so that the encoder cannot agree
-        on a secret sign. Observers look where there are any, else the encoder.
+        changed entry must be seen, all others must be as they were, z too, few pixels may move,
+        neighbours alike, and what is smooth or grey has to stay so. Only the decoder learns from
+        it, so that the encoder cannot agree on a secret sign. Observers look where there are any,
+        else the encoder.
 
         Args:
             net: The model.
@@ -111,12 +110,7 @@ class Practice:
         else:
             logits = self._activation(still, x_edit, again, rng)
             loss = self._as_wanted(logits, change)
-        if config.cycle_still or config.cycle_variation:
-            moved = self._moved(x_edit, pictures.x_hat)
-            if config.cycle_still:
-                loss = loss + config.cycle_still * _length(moved)
-            if config.cycle_variation:
-                loss = loss + config.cycle_variation * _variation(moved)
+        loss = loss + self._on_pixels(x_edit, pictures)
         if again is not None:
             loss = loss + config.cycle_z * (again.z - pictures.z).square().mean()
         return loss
@@ -184,10 +178,23 @@ class Practice:
         picked = change.picked
         return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _moved(self, x_edit: Tensor, x_hat: Tensor) -> Tensor:
-        """Return how far pixels are moved, (N, C, H, W), in parts of their range."""
+    def _on_pixels(self, x_edit: Tensor, pictures: Pictures) -> Tensor:
+        """Return what edited pictures (N, C, H, W) cost for what is done to their pixels."""
+        config, cost = self.config, x_edit.new_zeros((), dtype=torch.float32)
         low, high = self.header.preprocess.value_range
-        return (x_edit.float() - x_hat.float()) / (high - low)
+        x_edit, x_hat, x = (
+            (each.float() - low) / (high - low) for each in (x_edit, pictures.x_hat, pictures.x)
+        )
+        moved = x_edit - x_hat
+        if config.cycle_still:
+            cost = cost + config.cycle_still * pixels.length(moved)
+        if config.cycle_variation:
+            cost = cost + config.cycle_variation * pixels.variation(moved)
+        if config.cycle_detail:
+            cost = cost + config.cycle_detail * pixels.added_detail(x_edit, x_hat)
+        if config.cycle_colour:
+            cost = cost + config.cycle_colour * pixels.added_colour(x_edit, x_hat, x)
+        return cost
 
     def _activation(
         self, net: AutoEncoder, x_edit: Tensor, again: Codes | None, rng: torch.Generator
@@ -217,30 +224,6 @@ def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of sigmoids from probabilities, (N, K), in nats."""
     each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return each + torch.xlogy(wanted, wanted) + torch.xlogy(1 - wanted, 1 - wanted)
-
-
-def _length(moved: Tensor) -> Tensor:
-    """Return how far changes (N, C, H, W) move a pixel in the mean.
-
-    Lengths are added, not squares: few pixels may move far, not all of them a little.
-    """
-    return _mean_root(moved.square())
-
-
-def _variation(moved: Tensor) -> Tensor:
-    """Return the total variation of changes (N, C, H, W), per pixel.
-
-    Rudin, Osher, Fatemi (1992). Dots and stripes have much of it for what they move, a shape has
-    it along its outline alone.
-    """
-    down = moved[:, :, 1:, :-1] - moved[:, :, :-1, :-1]
-    right = moved[:, :, :-1, 1:] - moved[:, :, :-1, :-1]
-    return _mean_root(down.square() + right.square())
-
-
-def _mean_root(squares: Tensor) -> Tensor:
-    """Return the mean over places of the root of the mean over channels (N, C, H, W)."""
-    return (squares.mean(dim=1) + _TINY).sqrt().mean()
 
 
 def _swap_classes(y_hat: Tensor, rng: torch.Generator) -> Change:

@@ -15,7 +15,8 @@ from mddae_cli.model import AutoEncoder
 from mddae_cli.training.effects import Effects
 from mddae_cli.training.objective import Objective, frozen
 from mddae_cli.training.observer import Observer
-from mddae_cli.training.practice import Pictures, _length, _variation
+from mddae_cli.training.pixels import added_colour, added_detail
+from mddae_cli.training.practice import Pictures
 
 
 def pictures_of(net: AutoEncoder, count: int) -> Pictures:
@@ -163,30 +164,40 @@ def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
     assert told(0, 1) == pytest.approx((told(0) + told(1)) / 2)
 
 
-def test_moved_pixels_are_weighed_by_their_length() -> None:
-    """So that one pixel moved far costs what many moved a little together do."""
-    far, little = torch.zeros(2, 1, 28, 28), torch.full((2, 1, 28, 28), 0.5 / 784)
-    far[:, :, 3, 3] = 0.5
-    few, many = (float(_length(moved)) for moved in (far, little))
-    floor = 1e-3
-    assert few == pytest.approx(floor + 0.5 / 784, rel=1e-2)
-    assert many >= floor
-
-
-def test_a_grid_of_dots_varies_more_than_a_patch_that_moves_as_much() -> None:
-    patch, dots = torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16)
-    patch[:, :, 4:8, 4:8] = 0.5
-    dots[:, :, 0:16:4, 0:16:4] = 0.5
-    assert float(_length(patch)) == pytest.approx(float(_length(dots)))
-    assert float(_variation(dots)) > 2 * float(_variation(patch))
-    assert float(_variation(torch.full((2, 3, 16, 16), 0.5))) == pytest.approx(1e-3)
-
-
 @pytest.mark.parametrize("weight", ["cycle_still", "cycle_variation"])
 def test_what_an_edit_moves_is_weighed(tiny_header: Header, weight: str) -> None:
     once, twice, none = (consistency(tiny_header, **{weight: w}) for w in (1.0, 2.0, 0.0))
     assert twice - none == pytest.approx(2 * (once - none), rel=1e-4)
     assert once > none
+
+
+@pytest.mark.parametrize("weight", ["cycle_detail", "cycle_colour"])
+def test_detail_and_colour_that_come_with_an_edit_are_weighed(
+    tiny_header: Header, weight: str
+) -> None:
+    """Of the edited pictures, in parts of the range of a pixel; the picture lends its colours."""
+    header = replace(tiny_header, model=replace(tiny_header.model, channels=3))
+    low, high = header.preprocess.value_range
+    net, shape = AutoEncoder(header.model), (4, 3, 28, 28)
+    blocks = torch.rand(4, 3, 7, 7).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    x_edit = low + (high - low) * (blocks + torch.rand(shape)) / 2
+    net.synthesise = lambda changed, z: x_edit  # type: ignore[assignment,func-returns-value]
+    smooth = low + (high - low) * torch.linspace(0, 1, 28).expand(shape)
+    coloured = low + (high - low) * torch.rand(4, 3, 1, 1).expand(shape) / 4
+
+    def loss(value: float, x: torch.Tensor) -> float:
+        config = make_config("digits", cycle_share=1.0, **{weight: value})
+        rng, pictures = torch.Generator().manual_seed(1), pictures_of(net, 4)
+        pictures = pictures._replace(x=x, x_hat=smooth)
+        practice = Objective(config, header).practice
+        return float(practice.loss(net, frozen(net), pictures, None, rng).detach())
+
+    for x in (smooth, coloured):
+        edit, plain, own = ((each - low) / (high - low) for each in (x_edit, smooth, x))
+        cost = {"cycle_detail": added_detail(edit, plain)}
+        cost["cycle_colour"] = added_colour(edit, plain, own)
+        assert cost[weight] > 0.1
+        assert loss(2.0, x) - loss(0.0, x) == pytest.approx(2 * float(cost[weight]), rel=1e-3)
 
 
 def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
