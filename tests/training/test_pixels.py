@@ -39,6 +39,15 @@ def striped(fine: float, broad: float = 0.2) -> torch.Tensor:
     return row.expand(2, 3, 32, 32).clone()
 
 
+def coarse(x: torch.Tensor) -> torch.Tensor:
+    """The binomial window by hand: (1, 2, 1) / 4 along each direction, twice."""
+    x = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
+    for _ in range(2):
+        x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
+        x = (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
+    return x
+
+
 def test_detail_is_compared_by_its_energy_in_parts_of_the_contrast() -> None:
     x_edit, x_hat = striped(0.2), striped(0.1)
     edge = striped(0.0)
@@ -48,15 +57,6 @@ def test_detail_is_compared_by_its_energy_in_parts_of_the_contrast() -> None:
     assert expected > 0.5
     assert float(added_detail(x_edit, x_hat)) == pytest.approx(expected, rel=2e-2)
     assert float(added_detail(edge, edge)) == 0
-
-
-def coarse(x: torch.Tensor) -> torch.Tensor:
-    """The binomial window by hand: twice the mean of neighbours in each direction, twice."""
-    x = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
-    for _ in range(2):
-        x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
-        x = (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
-    return x
 
 
 def test_more_contrast_and_less_detail_cost_nothing() -> None:
