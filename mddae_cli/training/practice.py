@@ -182,9 +182,8 @@ class Practice:
         """Return what edited pictures (N, C, H, W) cost for what is done to their pixels."""
         config, cost = self.config, x_edit.new_zeros((), dtype=torch.float32)
         low, high = self.header.preprocess.value_range
-        x_edit, x_hat, x = (
-            (each.float() - low) / (high - low) for each in (x_edit, pictures.x_hat, pictures.x)
-        )
+        shown = x_edit, pictures.x_hat, pictures.x
+        x_edit, x_hat, x = (each.float() / (high - low) for each in shown)
         moved = x_edit - x_hat
         if config.cycle_still:
             cost = cost + config.cycle_still * pixels.length(moved)

@@ -176,8 +176,13 @@ def test_detail_and_colour_that_come_with_an_edit_are_weighed(
     tiny_header: Header, weight: str
 ) -> None:
     """Of the edited pictures, in parts of the range of a pixel; the picture lends its colours."""
-    header = replace(tiny_header, model=replace(tiny_header.model, channels=3))
-    low, high = header.preprocess.value_range
+    low, high = -1.0, 1.0
+    header = replace(
+        tiny_header,
+        model=replace(tiny_header.model, channels=3),
+        preprocess=replace(tiny_header.preprocess, value_range=(low, high)),
+    )
+    torch.manual_seed(0)
     net, shape = AutoEncoder(header.model), (4, 3, 28, 28)
     blocks = torch.rand(4, 3, 7, 7).repeat_interleave(4, 2).repeat_interleave(4, 3)
     x_edit = low + (high - low) * (blocks + torch.rand(shape)) / 2
