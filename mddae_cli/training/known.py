@@ -1,5 +1,6 @@
-"""What networks that no longer learn say of the training pictures: asked once, not at each step.
+"""What is asked about the training pictures once, not at each step.
 
+What networks say of them that no longer learn, and how fine they are.
 Axes: N batch, C channels, H, W image side, K classes or attributes.
 """
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mddae_cli.model import AutoEncoder
-from mddae_cli.training.batches import Batches
+from mddae_cli.training import pixels
+from mddae_cli.training.batches import Batches, to_unit_range
 from mddae_cli.training.effects import EffectSums
 from mddae_cli.training.observer import Observer
 
@@ -67,3 +69,18 @@ def know_pictures(
         if effects:
             observer.effects = [each.solve(labels.device) for each in own]
     return Known(logits, observed)
+
+
+def finer_by_labels(batches: Batches) -> Tensor:
+    """Return how far each label moves the fineness of the training pictures, (K,).
+
+    Partial effects: a regression of :func:`pixels.fineness` on all labels together.
+    """
+    labels = batches.every_label()[: len(batches.rows)]
+    sums, value_range = EffectSums(labels.shape[1]), batches.table.preprocess.value_range
+    pairs = zip(
+        batches.every_picture(mirrored=False), labels.split(batches.batch_size), strict=True
+    )
+    for x, y in pairs:
+        sums.add(pixels.fineness(to_unit_range(x, value_range)).view(-1, 1, 1, 1), y)
+    return sums.solve(labels.device).directions.flatten()

@@ -27,7 +27,7 @@ from mddae_cli.reporting import Reporter
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
-from mddae_cli.training.known import Known, know_pictures
+from mddae_cli.training.known import Known, finer_by_labels, know_pictures
 from mddae_cli.training.objective import Objective, StepLosses, frozen
 from mddae_cli.training.observer import Observer
 from mddae_cli.training.runfolder import RunFolder
@@ -220,6 +220,8 @@ class Trainer:
 
     def _know_pictures(self) -> Known | None:
         """Return what the networks that will not change say of every training picture."""
+        if self.config.cycle_detail:
+            self.objective.practice.finer = finer_by_labels(self.batches)
         effects = bool(self.config.cycle_features)
         observers = self.objective.each_observer()
         return know_pictures(self.net, observers, self.batches, self.autocast, effects=effects)

@@ -28,6 +28,8 @@ _LEVELS = 2
 _STEPS = 2
 # Of the radius: two steps reach the edge from wherever they begin.
 _STRIDE = 0.75
+# In logits: what it cannot tell apart has no strength.
+_SHORTEST = 0.1
 
 
 class View(NamedTuple):
@@ -94,7 +96,15 @@ class Observer(nn.Module):
 
         0 is the mean of pictures without the attribute, 1 that of those with it, 2 as far again.
         """
-        return self.means[0] + values * (self.means[1] - self.means[0])
+        return self.means[0] + values * self._line()
+
+    def strength(self, logits: Tensor) -> Tensor:
+        """Return the strengths (N, K) that logits (N, K) stand for: what :meth:`aim` undoes."""
+        return (logits - self.means[0]) / self._line().clamp_min(_SHORTEST)
+
+    def _line(self) -> Tensor:
+        """Return how far logits of pictures with each attribute are from those without, (K,)."""
+        return self.means[1] - self.means[0]
 
 
 def perturbed(

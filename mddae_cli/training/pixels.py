@@ -38,28 +38,39 @@ def variation(moved: Tensor) -> Tensor:
     return _mean_root(down.square() + right.square())
 
 
-def added_detail(x_edit: Tensor, x_hat: Tensor) -> Tensor:
-    """Return how much more fine detail edited pictures have than plain reconstructions.
+def fineness(x: Tensor) -> Tensor:
+    """Return the logarithm of the energy of the fine detail of pictures (N, C, H, W), (N,).
 
     Detail is what a binomial window of 5×5 pixels takes away, its energy the mean square over
-    channels and places. An edit that raises the contrast of everything may raise it alike; one
-    with less detail costs nothing.
+    channels and places. Pictures are in a range of length 1.
+    """
+    return (_detail(x) + _UNSEEN_DETAIL).log()
+
+
+def added_detail(x_edit: Tensor, x_hat: Tensor, natural: Tensor | None = None) -> Tensor:
+    """Return how much more fine detail edited pictures have than they may.
+
+    They may have as much more than the plain reconstruction as their contrast grows, or as much as
+    pictures with the attribute have, whichever is more. Less costs nothing.
 
     Args:
         x_edit: Edited pictures, shape (N, C, H, W), in a range of length 1.
         x_hat: Their plain reconstructions, same shape.
+        natural: By how much the change should move their :func:`fineness`, shape (N,); where it is
+            not known contrast alone counts.
 
     Returns:
-        The logarithm of the ratio of the energies, in parts of the variances of both pictures,
-        where it is above 0, the mean over pictures: a scalar tensor.
+        The logarithm of the ratio of the energies, beyond what is allowed, where it is above 0, the
+        mean over pictures: a scalar tensor.
     """
-    contrast = _contrast(x_edit) / _contrast(x_hat)
-    allowed = _detail(x_hat) * contrast
-    return _excess(_detail(x_edit), allowed, _UNSEEN_DETAIL)
+    allowed = _contrast(x_edit).log() - _contrast(x_hat).log()
+    if natural is not None:
+        allowed = torch.maximum(allowed, natural)
+    return _excess(_detail(x_edit), _detail(x_hat) * allowed.exp(), _UNSEEN_DETAIL)
 
 
 def _detail(x: Tensor) -> Tensor:
-    """Return the energy of the fine detail of pictures (N, C, H, W), (N,)."""
+    """Return what :func:`fineness` is the logarithm of."""
     row = torch.tensor(_WINDOW, dtype=x.dtype, device=x.device)
     channels, edge = x.shape[1], len(_WINDOW) // 2
     window = torch.outer(row, row).expand(channels, 1, -1, -1)

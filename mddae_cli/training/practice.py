@@ -21,6 +21,8 @@ from mddae_cli.training.observer import Observer, View
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
 _ABSENT, _SEEN, _MEASURED = (-0.5, 0.1), (0.9, 2.0), (0.5, 2.5)
+# Nothing is taken for stronger than what is practised.
+_STRONGEST = _MEASURED[1] - _ABSENT[0]
 
 
 class Pictures(NamedTuple):
@@ -65,6 +67,8 @@ class Practice:
     def __init__(self, config: TrainConfig, header: Header, observers: nn.ModuleList) -> None:
         self.config, self.header, self.observers = config, header, observers
         self.kind = header.model.target_kind
+        # How far each label moves the fineness of pictures, (K,); contrast alone counts without.
+        self.finer: Tensor | None = None
 
     def each_observer(self) -> list[Observer]:
         """Return the observers, in the order of the configuration."""
@@ -105,12 +109,14 @@ class Practice:
             change = _change_attribute(pictures.y_hat, rng, _MEASURED if before else _SEEN)
         x_edit = net.synthesise(change.y_hat, still.to_features(change.y_hat, pictures.z))
         again = still.encode(x_edit) if config.cycle_z else None
+        after = self._look(self._shown(x_edit, rng)) if before else []
         if before:
-            loss = self._as_observed(self._shown(x_edit, rng), before, change)
+            loss = self._as_observed(after, before, change)
         else:
             logits = self._activation(still, x_edit, again, rng)
             loss = self._as_wanted(logits, change)
-        loss = loss + self._on_pixels(x_edit, pictures)
+        natural = self._natural_detail(after, before, change)
+        loss = loss + self._on_pixels(x_edit, pictures, natural)
         if again is not None:
             loss = loss + config.cycle_z * (again.z - pictures.z).square().mean()
         return loss
@@ -126,11 +132,15 @@ class Practice:
         What it says of them may be known. Their maps are looked at anew: those of all training
         faces would be a gigabyte for each observer.
         """
+        if observed is None or self.config.cycle_features:
+            return self._look(x)
+        return [View(logits[: len(x)], []) for logits in observed]
+
+    def _look(self, x: Tensor) -> list[View]:
+        """Return what each observer sees in pictures (N, C, H, W); maps where they count."""
         if self.config.cycle_features:
             return [observer.view(x) for observer in self.each_observer()]
-        if observed is None:
-            observed = [observer(x).float() for observer in self.each_observer()]
-        return [View(logits[: len(x)], []) for logits in observed]
+        return [View(observer(x).float(), []) for observer in self.each_observer()]
 
     def _as_wanted(self, logits: Tensor, change: Change) -> Tensor:
         """Return how far logits (N, K) are from what a change wants, in nats.
@@ -145,7 +155,7 @@ class Practice:
         kept = _divergence(logits, change.wanted)
         return seen + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _as_observed(self, x_edit: Tensor, before: list[View], change: Change) -> Tensor:
+    def _as_observed(self, after: list[View], before: list[View], change: Change) -> Tensor:
         """Return how far the observers' view of edited pictures is from what was asked for.
 
         The logit of a changed attribute shall be as far along the line from pictures without (0)
@@ -153,15 +163,13 @@ class Practice:
         the picture itself. Maps shall be as far from those of the picture as the attribute's
         effect says. What observers see counts alike.
         """
-        pairs = zip(self.each_observer(), before, strict=True)
-        each = [self._as_one_observed(o, x_edit, view, change) for o, view in pairs]
-        return torch.stack(each).mean()
+        views = zip(self.each_observer(), after, before, strict=True)
+        return torch.stack([self._as_one_observed(*each, change) for each in views]).mean()
 
     def _as_one_observed(
-        self, observer: Observer, x_edit: Tensor, before: View, change: Change
+        self, observer: Observer, seen: View, before: View, change: Change
     ) -> Tensor:
         weight = self.config.cycle_features
-        seen = observer.view(x_edit) if weight else View(observer(x_edit).float(), [])
         loss = self._as_aimed(observer, seen.logits, before.logits, change)
         levels = zip(observer.effects, seen.maps, before.maps, strict=True) if weight else ()
         for effects, maps, own in levels:
@@ -178,7 +186,24 @@ class Practice:
         picked = change.picked
         return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _on_pixels(self, x_edit: Tensor, pictures: Pictures) -> Tensor:
+    def _natural_detail(
+        self, after: list[View], before: list[View], change: Change
+    ) -> Tensor | None:
+        """Return by how much a change should move the fineness of each picture, (N,), if known.
+
+        As far as labels move that of real pictures, at the strength that observers see: glasses
+        are finer than a bare face, a smile is not. Where none look, at the strength asked for.
+        """
+        if self.finer is None:
+            return None
+        if self.kind is TargetKind.CLASSES or not after:
+            return (change.by * self.finer).sum(dim=1)
+        views = zip(self.each_observer(), after, before, strict=True)
+        moved = [o.strength(a.logits) - o.strength(b.logits) for o, a, b in views]
+        seen = torch.stack(moved).mean(dim=0).clamp(-_STRONGEST, _STRONGEST)
+        return (seen.detach() * change.picked * self.finer).sum(dim=1)
+
+    def _on_pixels(self, x_edit: Tensor, pictures: Pictures, natural: Tensor | None) -> Tensor:
         """Return what edited pictures (N, C, H, W) cost for what is done to their pixels."""
         config, cost = self.config, x_edit.new_zeros((), dtype=torch.float32)
         low, high = self.header.preprocess.value_range
@@ -190,7 +215,7 @@ class Practice:
         if config.cycle_variation:
             cost = cost + config.cycle_variation * pixels.variation(moved)
         if config.cycle_detail:
-            cost = cost + config.cycle_detail * pixels.added_detail(x_edit, x_hat)
+            cost = cost + config.cycle_detail * pixels.added_detail(x_edit, x_hat, natural)
         if config.cycle_colour:
             cost = cost + config.cycle_colour * pixels.added_colour(x_edit, x_hat, x)
         return cost

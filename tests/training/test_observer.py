@@ -97,3 +97,12 @@ def test_strengths_lie_on_the_line_through_the_mean_logits(attributes: Header) -
     torch.testing.assert_close(observer.means[1], torch.tensor([3.0, 2.0, 2.0]))
     aim = observer.aim(torch.tensor([[0.0, 1.0, 0.5], [2.0, -0.5, 1.0]]))
     torch.testing.assert_close(aim, torch.tensor([[-3.0, 2.0, 1.0], [9.0, -4.0, 2.0]]))
+
+
+def test_a_strength_is_what_its_logits_are_aimed_at(attributes: Header) -> None:
+    """What it cannot tell apart has a strength all the same, a finite one."""
+    observer = Observer(attributes, 1.0)
+    observer.means = torch.tensor([[-2.0, 1.0, 0.5], [3.0, 5.0, 0.5]])
+    wanted = torch.tensor([[0.0, 1.0, 0.0], [2.5, -0.5, 0.0]])
+    torch.testing.assert_close(observer.strength(observer.aim(wanted)), wanted)
+    assert bool(observer.strength(torch.full((1, 3), 9.0)).isfinite().all())

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mddae_cli.training.pixels import added_colour, added_detail, length, variation
+from mddae_cli.training.pixels import added_colour, added_detail, fineness, length, variation
 
 
 def test_moved_pixels_are_weighed_by_their_length() -> None:
@@ -64,6 +64,22 @@ def test_more_contrast_and_less_detail_cost_nothing() -> None:
     assert float(added_detail((x_hat - 0.5) * 1.5 + 0.5, x_hat)) < 1e-2
     assert float(added_detail(x_hat + 0.2, x_hat)) == pytest.approx(0.0, abs=1e-5)
     assert float(added_detail(striped(0.05), x_hat)) == 0
+
+
+def test_an_attribute_may_bring_its_own_detail_or_contrast_whichever_is_more() -> None:
+    """Each picture is allowed its own; what is allowed beside it is not added."""
+    x_edit, x_hat = striped(0.2), striped(0.1)
+    finer = float((fineness(x_edit) - fineness(x_hat)).mean())
+    cost = float(added_detail(x_edit, x_hat))
+    contrast = finer - cost
+    assert contrast > 0.1
+
+    def left(*natural: float) -> float:
+        return float(added_detail(x_edit, x_hat, torch.tensor(natural)))
+
+    assert left(contrast / 2, -1.0) == pytest.approx(cost)
+    assert left(finer - 0.3, finer - 0.3) == pytest.approx(0.3, abs=0.02)
+    assert left(finer - 0.3, finer + 0.1) == pytest.approx(0.15, abs=0.02)
 
 
 def test_a_picture_is_compared_with_its_own_reconstruction() -> None:

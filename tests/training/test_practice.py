@@ -205,6 +205,44 @@ def test_detail_and_colour_that_come_with_an_edit_are_weighed(
         assert loss(2.0, x) - loss(0.0, x) == pytest.approx(2 * float(cost[weight]), rel=1e-3)
 
 
+@pytest.mark.parametrize("radii", [(), (1.0, 2.0)], ids=["encoder", "observers"])
+def test_an_edit_may_be_as_much_finer_as_its_attribute_at_the_strength_that_is_seen(
+    tiny_header: Header, monkeypatch: pytest.MonkeyPatch, radii: tuple[float, ...]
+) -> None:
+    """Of the changed attribute alone; without observers at the strength that was asked for."""
+    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
+    header, net = replace(tiny_header, model=model), AutoEncoder(model)
+    pictures, x_edit = pictures_of(net, 6), torch.rand(6, model.channels, 28, 28)
+    changed: list[torch.Tensor] = []
+    net.synthesise = lambda y_hat, z: changed.append(y_hat) or x_edit  # type: ignore[assignment,func-returns-value]
+    config = make_config("digits", observers=radii, cycle_share=1.0, cycle_detail=1.0)
+    objective = Objective(config, header).requires_grad_(False).eval()
+    finer = torch.linspace(-0.3, 0.6, model.num_targets)
+    objective.practice.finer = finer
+    seen = []
+    for index, observer in enumerate(objective.each_observer()):
+        observer.tower.out.weight *= 1000  # or it sees hardly anything
+        observer.means = torch.stack([torch.zeros(10), torch.full((10,), 0.5 + index)])
+        logits = [observer.view(x).logits for x in (x_edit, pictures.x)]
+        seen.append((logits[0] - logits[1]) / (0.5 + index))
+    allowed: list[torch.Tensor] = []
+
+    def added(edit: torch.Tensor, plain: torch.Tensor, natural: torch.Tensor) -> torch.Tensor:
+        allowed.append(natural)
+        return torch.zeros(())
+
+    monkeypatch.setattr("mddae_cli.training.pixels.added_detail", added)
+    rng = torch.Generator().manual_seed(1)
+    objective.practice.loss(net, frozen(net), pictures, None, rng)
+    by = changed[0] - pictures.y_hat
+    picked = by.abs().argmax(dim=1)
+    moved = (torch.stack(seen).mean(dim=0) if radii else by)[torch.arange(6), picked]
+    if radii:  # nothing counts for stronger than 3
+        assert 1 <= int((moved.abs() > 3).sum()) < 6
+    torch.testing.assert_close(allowed[0], moved.clamp(-3, 3) * finer[picked])
+    assert float(allowed[0].abs().max()) > 0.05
+
+
 def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
     tiny_header: Header,
 ) -> None:

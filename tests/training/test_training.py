@@ -27,6 +27,7 @@ from mddae_cli.model import AutoEncoder
 from mddae_cli.training import resume, train
 from mddae_cli.training.loop import Trainer
 from mddae_cli.training.objective import Objective
+from mddae_cli.training.pixels import fineness
 from mddae_cli.training.validation import encode_rows
 
 SMALL: dict[str, Any] = {
@@ -126,11 +127,15 @@ def test_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert result.epochs == 3
 
 
-@pytest.mark.parametrize(("step", "weight"), [(4, 0.0), (12, 0.0), (12, 2.0)])
+@pytest.mark.parametrize(
+    ("step", "weights"),
+    [(4, {}), (12, {}), (12, {"cycle_features": 2.0}), (12, {"cycle_detail": 1.0})],
+    ids=str,
+)
 def test_a_run_with_an_observer_resumes_to_the_same_bytes(
-    tmp_path: Path, step: int, weight: float
+    tmp_path: Path, step: int, weights: dict[str, float]
 ) -> None:
-    config = small_config(cycle=0.1, observers=(1.0,), cycle_features=weight, epochs=1)
+    config = small_config(cycle=0.1, observers=(1.0,), epochs=1, **weights)
     train(config, tmp_path / "whole")
     with pytest.raises(InterruptedRun):
         train(config, tmp_path / "run", stop=stop_at(step))
@@ -168,6 +173,29 @@ def test_observers_learn_what_labels_do_to_their_maps_where_these_are_weighed(
             absent, present = (maps[labels[:, 3] == side].mean(dim=0) for side in (0, 1))
             found = effects.directions[3] - effects.directions.mean(dim=0)
             torch.testing.assert_close(found / 0.9, present - absent, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_labels_do_to_detail_is_found_on_the_training_pictures_where_it_is_weighed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: bool
+) -> None:
+    trainers: list[Trainer] = []
+    monkeypatch.setattr(Trainer, "_calibrate", lambda self: trainers.append(self))
+    for weight in (0.0, 1.0):
+        config = small_config(cycle=0.1, epochs=1, cycle_detail=weight, flip=flip)
+        train(config, tmp_path / str(weight))
+    nothing, found = (each.objective.practice.finer for each in trainers)
+    trainer = trainers[1]
+    pictures = torch.cat(list(trainer.batches.every_picture(mirrored=False)))
+    labels = trainer.batches.every_label()[: len(pictures)]
+    low, high = trainer.header.preprocess.value_range
+    fine = fineness((pictures - low) / (high - low))
+    assert nothing is None
+    assert found is not None
+    means = torch.stack([fine[labels[:, k] == 1].mean() for k in range(10)])
+    # Exclusive classes: what they have in common is the mean's.
+    torch.testing.assert_close(found - found.mean(), means - means.mean(), rtol=0.05, atol=0.02)
+    assert float((means - means.mean()).abs().max()) > 0.1
 
 
 def test_all_convolutions_of_a_step_have_their_channels_last(
