@@ -109,14 +109,14 @@ class Practice:
             change = _change_attribute(pictures.y_hat, rng, _MEASURED if before else _SEEN)
         x_edit = net.synthesise(change.y_hat, still.to_features(change.y_hat, pictures.z))
         again = still.encode(x_edit) if config.cycle_z else None
-        after = self._look(self._shown(x_edit, rng)) if before else []
         if before:
+            after = self._look(self._shown(x_edit, rng))
             loss = self._as_observed(after, before, change)
+            strength = self._seen_strength(after, before, change)
         else:
             logits = self._activation(still, x_edit, again, rng)
-            loss = self._as_wanted(logits, change)
-        natural = self._natural_detail(after, before, change)
-        loss = loss + self._on_pixels(x_edit, pictures, natural)
+            loss, strength = self._as_wanted(logits, change), change.by
+        loss = loss + self._on_pixels(x_edit, pictures, self._natural_detail(strength))
         if again is not None:
             loss = loss + config.cycle_z * (again.z - pictures.z).square().mean()
         return loss
@@ -186,22 +186,25 @@ class Practice:
         picked = change.picked
         return off[picked].mean() + self.config.cycle_keep * _mean_where(kept, ~picked)
 
-    def _natural_detail(
-        self, after: list[View], before: list[View], change: Change
-    ) -> Tensor | None:
-        """Return by how much a change should move the fineness of each picture, (N,), if known.
+    @torch.no_grad()
+    def _seen_strength(self, after: list[View], before: list[View], change: Change) -> Tensor:
+        """Return by how much observers see the changed attribute grow, (N, K), 0 for the others.
 
-        As far as labels move that of real pictures, at the strength that observers see: glasses
-        are finer than a bare face, a smile is not. Where none look, at the strength asked for.
+        Classes have no line of strengths: there it is what was asked for.
         """
-        if self.finer is None:
-            return None
-        if self.kind is TargetKind.CLASSES or not after:
-            return (change.by * self.finer).sum(dim=1)
+        if self.kind is TargetKind.CLASSES:
+            return change.by
         views = zip(self.each_observer(), after, before, strict=True)
         moved = [o.strength(a.logits) - o.strength(b.logits) for o, a, b in views]
-        seen = torch.stack(moved).mean(dim=0).clamp(-_STRONGEST, _STRONGEST)
-        return (seen.detach() * change.picked * self.finer).sum(dim=1)
+        return torch.stack(moved).mean(dim=0).clamp(-_STRONGEST, _STRONGEST) * change.picked
+
+    def _natural_detail(self, strength: Tensor) -> Tensor | None:
+        """Return by how much changes of strengths (N, K) should move the fineness of each picture.
+
+        As far as labels move that of real ones: glasses are finer than a bare face, a smile is not.
+        None where that is not known, else (N,).
+        """
+        return None if self.finer is None else (strength * self.finer).sum(dim=1)
 
     def _on_pixels(self, x_edit: Tensor, pictures: Pictures, natural: Tensor | None) -> Tensor:
         """Return what edited pictures (N, C, H, W) cost for what is done to their pixels."""
