@@ -71,6 +71,43 @@ def mddae_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
 
 
+_COUNT = """
+import sys
+
+count = 0
+
+
+def profile(frame, event, arg):
+    global count
+    count += event == "call"
+
+
+sys.setprofile(profile)
+{script}
+sys.setprofile(None)
+print(count, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="session")
+def calls_of() -> Callable[..., int]:
+    """Return a function that counts the calls of Python functions in a script.
+
+    It runs in a process of its own, with keywords in its environment. Work that is counted is the
+    same on every machine, and whatever else that machine does.
+    """
+
+    def count(script: str, **env: str) -> int:
+        words = [sys.executable, "-c", _COUNT.format(script=script)]
+        for _ in range(2):  # the first time modules may have to be compiled
+            done = subprocess.run(
+                words, capture_output=True, text=True, env=os.environ | env, check=True
+            )
+        return int(done.stderr.splitlines()[-1])
+
+    return count
+
+
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
     """A run folder of a tiny model of digits, hardly trained."""
