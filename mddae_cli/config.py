@@ -214,7 +214,7 @@ class TrainConfig:
     cycle_disturbed: bool = False  # as ŷ has learnt: shift, noise, colour
     cycle_still: float = 0.0  # of the change of pixels
     cycle_variation: float = 0.0  # of the total variation of that change
-    cycle_detail: float = 0.0  # of fine detail beyond what the attribute and contrast bring along
+    cycle_detail: float = 0.0  # of fine detail other than the attribute or contrast brings along
     cycle_colour: float = 0.0  # of colour where neither picture nor reconstruction has it
     cycle_features: float = 0.0  # of the observers' maps, from where the change should move them
     # L2 radius of the perturbations of each, in parts of the range of a pixel

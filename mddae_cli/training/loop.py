@@ -220,7 +220,7 @@ class Trainer:
 
     def _know_pictures(self) -> Known | None:
         """Return what the networks that will not change say of every training picture."""
-        if self.config.cycle_detail:
+        if self.config.cycle and self.config.cycle_detail:
             self.objective.practice.finer = finer_by_labels(self.batches)
         effects = bool(self.config.cycle_features)
         observers = self.objective.each_observer()

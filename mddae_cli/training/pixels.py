@@ -47,26 +47,28 @@ def fineness(x: Tensor) -> Tensor:
     return (_detail(x) + _UNSEEN_DETAIL).log()
 
 
-def added_detail(x_edit: Tensor, x_hat: Tensor, natural: Tensor | None = None) -> Tensor:
-    """Return how much more fine detail edited pictures have than they may.
+def detail_error(x_edit: Tensor, x_hat: Tensor, natural: Tensor | None = None) -> Tensor:
+    """Return how far the fine detail of edited pictures is from what it should be.
 
-    They may have as much more than the plain reconstruction as their contrast grows, or as much as
-    pictures with the attribute have, whichever is more. Less costs nothing.
+    They shall be at least as much finer than the plain reconstruction as their change is known to
+    make pictures, and may be as much finer as their contrast grows, where that is more.
 
     Args:
         x_edit: Edited pictures, shape (N, C, H, W), in a range of length 1.
         x_hat: Their plain reconstructions, same shape.
-        natural: By how much the change should move their :func:`fineness`, shape (N,); where it is
-            not known contrast alone counts.
+        natural: By how much the change should move their :func:`fineness`, shape (N,). Where it is
+            not known, contrast alone counts, and less detail costs nothing.
 
     Returns:
-        The logarithm of the ratio of the energies, beyond what is allowed, where it is above 0, the
-        mean over pictures: a scalar tensor.
+        The logarithm of the ratio of the energies, beyond or short of what is allowed, the mean
+        over pictures: a scalar tensor.
     """
-    allowed = _contrast(x_edit).log() - _contrast(x_hat).log()
-    if natural is not None:
-        allowed = torch.maximum(allowed, natural)
-    return _excess(_detail(x_edit), _detail(x_hat) * allowed.exp(), _UNSEEN_DETAIL)
+    edit, plain = _detail(x_edit), _detail(x_hat)
+    most = _contrast(x_edit).log() - _contrast(x_hat).log()
+    if natural is None:
+        return _excess(edit, plain * most.exp(), _UNSEEN_DETAIL)
+    too_much = _excess(edit, plain * torch.maximum(most, natural).exp(), _UNSEEN_DETAIL)
+    return too_much + _excess(plain * natural.exp(), edit, _UNSEEN_DETAIL)
 
 
 def _detail(x: Tensor) -> Tensor:

@@ -112,11 +112,13 @@ class Practice:
         if before:
             after = self._look(self._shown(x_edit, rng))
             loss = self._as_observed(after, before, change)
-            strength = self._seen_strength(after, before, change)
         else:
-            logits = self._activation(still, x_edit, again, rng)
-            loss, strength = self._as_wanted(logits, change), change.by
-        loss = loss + self._on_pixels(x_edit, pictures, self._natural_detail(strength))
+            loss = self._as_wanted(self._activation(still, x_edit, again, rng), change)
+        loss = loss + self._on_pixels(x_edit, pictures)
+        if config.cycle_detail:
+            plain = net.synthesise(pictures.y_hat, still.to_features(pictures.y_hat, pictures.z))
+            strength = self._seen_strength(after, before, change) if before else change.by
+            loss = loss + config.cycle_detail * self._detail_error(x_edit, plain, strength)
         if again is not None:
             loss = loss + config.cycle_z * (again.z - pictures.z).square().mean()
         return loss
@@ -198,27 +200,30 @@ class Practice:
         moved = [o.strength(a.logits) - o.strength(b.logits) for o, a, b in views]
         return torch.stack(moved).mean(dim=0).clamp(-_STRONGEST, _STRONGEST) * change.picked
 
-    def _natural_detail(self, strength: Tensor) -> Tensor | None:
-        """Return by how much changes of strengths (N, K) should move the fineness of each picture.
+    def _detail_error(self, x_edit: Tensor, plain: Tensor, strength: Tensor) -> Tensor:
+        """Return how far edited pictures (N, C, H, W) are from as fine as changes make them.
 
-        As far as labels move that of real ones: glasses are finer than a bare face, a smile is not.
-        None where that is not known, else (N,).
+        A change, of strengths (N, K), should move fineness as far as labels move that of real
+        pictures: glasses are finer than a bare face, a smile is not. ``plain``, the
+        reconstructions, have a gradient: to draw everything softer is no way out.
         """
-        return None if self.finer is None else (strength * self.finer).sum(dim=1)
+        natural = None if self.finer is None else (strength * self.finer).sum(dim=1)
+        return pixels.detail_error(self._in_range(x_edit), self._in_range(plain), natural)
 
-    def _on_pixels(self, x_edit: Tensor, pictures: Pictures, natural: Tensor | None) -> Tensor:
+    def _in_range(self, x: Tensor) -> Tensor:
+        """Return images, as parts of the length of the range of a pixel."""
+        low, high = self.header.preprocess.value_range
+        return x.float() / (high - low)
+
+    def _on_pixels(self, x_edit: Tensor, pictures: Pictures) -> Tensor:
         """Return what edited pictures (N, C, H, W) cost for what is done to their pixels."""
         config, cost = self.config, x_edit.new_zeros((), dtype=torch.float32)
-        low, high = self.header.preprocess.value_range
-        shown = x_edit, pictures.x_hat, pictures.x
-        x_edit, x_hat, x = (each.float() / (high - low) for each in shown)
+        x_edit, x_hat, x = map(self._in_range, (x_edit, pictures.x_hat, pictures.x))
         moved = x_edit - x_hat
         if config.cycle_still:
             cost = cost + config.cycle_still * pixels.length(moved)
         if config.cycle_variation:
             cost = cost + config.cycle_variation * pixels.variation(moved)
-        if config.cycle_detail:
-            cost = cost + config.cycle_detail * pixels.added_detail(x_edit, x_hat, natural)
         if config.cycle_colour:
             cost = cost + config.cycle_colour * pixels.added_colour(x_edit, x_hat, x)
         return cost

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mddae_cli.training.pixels import added_colour, added_detail, fineness, length, variation
+from mddae_cli.training.pixels import added_colour, detail_error, fineness, length, variation
 
 
 def test_moved_pixels_are_weighed_by_their_length() -> None:
@@ -55,44 +55,45 @@ def test_detail_is_compared_by_its_energy_in_parts_of_the_contrast() -> None:
     contrast = [float(x.var(dim=(2, 3)).mean()) for x in (x_edit, x_hat)]
     expected = math.log(fine[0] / fine[1]) - math.log(contrast[0] / contrast[1])
     assert expected > 0.5
-    assert float(added_detail(x_edit, x_hat)) == pytest.approx(expected, rel=2e-2)
-    assert float(added_detail(edge, edge)) == 0
+    assert float(detail_error(x_edit, x_hat)) == pytest.approx(expected, rel=2e-2)
+    assert float(detail_error(edge, edge)) == 0
 
 
 def test_more_contrast_and_less_detail_cost_nothing() -> None:
     x_hat = striped(0.1)
-    assert float(added_detail((x_hat - 0.5) * 1.5 + 0.5, x_hat)) < 1e-2
-    assert float(added_detail(x_hat + 0.2, x_hat)) == pytest.approx(0.0, abs=1e-5)
-    assert float(added_detail(striped(0.05), x_hat)) == 0
+    assert float(detail_error((x_hat - 0.5) * 1.5 + 0.5, x_hat)) < 1e-2
+    assert float(detail_error(x_hat + 0.2, x_hat)) == pytest.approx(0.0, abs=1e-5)
+    assert float(detail_error(striped(0.05), x_hat)) == 0
 
 
-def test_an_attribute_may_bring_its_own_detail_or_contrast_whichever_is_more() -> None:
-    """Each picture is allowed its own; what is allowed beside it is not added."""
+def test_an_attribute_brings_its_own_detail_and_contrast_may_bring_more() -> None:
+    """Each picture has its own; what is allowed beside it is not added."""
     x_edit, x_hat = striped(0.2), striped(0.1)
     finer = float((fineness(x_edit) - fineness(x_hat)).mean())
-    cost = float(added_detail(x_edit, x_hat))
+    cost = float(detail_error(x_edit, x_hat))
     contrast = finer - cost
     assert contrast > 0.1
 
     def left(*natural: float) -> float:
-        return float(added_detail(x_edit, x_hat, torch.tensor(natural)))
+        return float(detail_error(x_edit, x_hat, torch.tensor(natural)))
 
     assert left(contrast / 2, -1.0) == pytest.approx(cost)
     assert left(finer - 0.3, finer - 0.3) == pytest.approx(0.3, abs=0.02)
-    assert left(finer - 0.3, finer + 0.1) == pytest.approx(0.15, abs=0.02)
+    assert left(finer - 0.3, finer + 0.1) == pytest.approx(0.2, abs=0.02)
+    assert left(finer + 0.2, finer + 0.4) == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_picture_is_compared_with_its_own_reconstruction() -> None:
     fine, smooth = striped(0.2), striped(0.1)
     mixed, other = torch.stack([fine[0], smooth[0]]), torch.stack([smooth[0], fine[0]])
-    expected = float(added_detail(fine, smooth)) / 2
-    assert float(added_detail(mixed, other)) == pytest.approx(expected)
+    expected = float(detail_error(fine, smooth)) / 2
+    assert float(detail_error(mixed, other)) == pytest.approx(expected)
 
 
 def test_detail_that_nobody_sees_is_next_to_none_even_in_a_flat_picture() -> None:
     flat = torch.full((2, 3, 32, 32), 0.5)
-    assert float(added_detail(striped(1e-3, 0.0), flat)) < 0.05
-    assert float(added_detail(striped(0.1), striped(0.0))) > 1
+    assert float(detail_error(striped(1e-3, 0.0), flat)) < 0.05
+    assert float(detail_error(striped(0.1), striped(0.0))) > 1
 
 
 def tinted(by: float, rows: slice = slice(None)) -> torch.Tensor:

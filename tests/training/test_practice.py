@@ -15,7 +15,7 @@ from mddae_cli.model import AutoEncoder
 from mddae_cli.training.effects import Effects
 from mddae_cli.training.objective import Objective, frozen
 from mddae_cli.training.observer import Observer
-from mddae_cli.training.pixels import added_colour, added_detail
+from mddae_cli.training.pixels import added_colour, detail_error
 from mddae_cli.training.practice import Pictures
 
 
@@ -186,27 +186,56 @@ def test_detail_and_colour_that_come_with_an_edit_are_weighed(
     net, shape = AutoEncoder(header.model), (4, 3, 28, 28)
     blocks = torch.rand(4, 3, 7, 7).repeat_interleave(4, 2).repeat_interleave(4, 3)
     x_edit = low + (high - low) * (blocks + torch.rand(shape)) / 2
-    net.synthesise = lambda changed, z: x_edit  # type: ignore[assignment,func-returns-value]
+    pictures = pictures_of(net, 4)
+    net.synthesise = lambda y_hat, z: smooth if torch.equal(y_hat, pictures.y_hat) else x_edit  # type: ignore[assignment,func-returns-value]
     smooth = low + (high - low) * torch.linspace(0, 1, 28).expand(shape)
     coloured = low + (high - low) * torch.rand(4, 3, 1, 1).expand(shape) / 4
 
     def loss(value: float, x: torch.Tensor) -> float:
         config = make_config("digits", cycle_share=1.0, **{weight: value})
-        rng, pictures = torch.Generator().manual_seed(1), pictures_of(net, 4)
-        pictures = pictures._replace(x=x, x_hat=smooth)
-        practice = Objective(config, header).practice
-        return float(practice.loss(net, frozen(net), pictures, None, rng).detach())
+        rng, practice = torch.Generator().manual_seed(1), Objective(config, header).practice
+        shown = pictures._replace(x=x, x_hat=smooth)
+        return float(practice.loss(net, frozen(net), shown, None, rng).detach())
 
     for x in (smooth, coloured):
         edit, plain, own = ((each - low) / (high - low) for each in (x_edit, smooth, x))
-        cost = {"cycle_detail": added_detail(edit, plain)}
+        cost = {"cycle_detail": detail_error(edit, plain)}
         cost["cycle_colour"] = added_colour(edit, plain, own)
         assert cost[weight] > 0.1
         assert loss(2.0, x) - loss(0.0, x) == pytest.approx(2 * float(cost[weight]), rel=1e-3)
 
 
+def test_a_decoder_cannot_escape_the_cost_of_detail_by_drawing_everything_softer(
+    tiny_header: Header,
+) -> None:
+    """What makes edits and reconstructions alike finer has no gradient, what edits alone has."""
+    net, config = AutoEncoder(tiny_header.model), make_config("digits", cycle_share=1.0)
+    pictures = pictures_of(net, 6)
+    torch.manual_seed(3)
+    shape = (6, tiny_header.model.channels, 28, 28)
+    coarse, fine = torch.linspace(0, 1, 28).expand(shape), 0.03 * torch.randn(shape)
+    pictures = pictures._replace(x_hat=coarse + fine)
+    for_all, for_edits = (torch.ones((), requires_grad=True) for _ in range(2))
+
+    def drawn(y_hat: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        edited = not torch.equal(y_hat, pictures.y_hat)
+        return coarse + for_all * (2 * for_edits if edited else 1) * fine
+
+    net.synthesise = drawn  # type: ignore[assignment]
+
+    def loss(weight: float) -> torch.Tensor:
+        practice = Objective(replace(config, cycle_detail=weight), tiny_header).practice
+        rng = torch.Generator().manual_seed(1)
+        return practice.loss(net, frozen(net), pictures, None, rng)
+
+    added = loss(1.0) - loss(0.0)
+    all_alike, edits_alone = torch.autograd.grad(added, [for_all, for_edits])
+    assert float(edits_alone) > 1
+    assert abs(float(all_alike)) < 0.1
+
+
 @pytest.mark.parametrize("radii", [(), (1.0, 2.0)], ids=["encoder", "observers"])
-def test_an_edit_may_be_as_much_finer_as_its_attribute_at_the_strength_that_is_seen(
+def test_an_edit_is_as_much_finer_as_its_attribute_at_the_strength_that_is_seen(
     tiny_header: Header, monkeypatch: pytest.MonkeyPatch, radii: tuple[float, ...]
 ) -> None:
     """Of the changed attribute alone; without observers at the strength that was asked for."""
@@ -231,7 +260,7 @@ def test_an_edit_may_be_as_much_finer_as_its_attribute_at_the_strength_that_is_s
         allowed.append(natural)
         return torch.zeros(())
 
-    monkeypatch.setattr("mddae_cli.training.pixels.added_detail", added)
+    monkeypatch.setattr("mddae_cli.training.pixels.detail_error", added)
     rng = torch.Generator().manual_seed(1)
     objective.practice.loss(net, frozen(net), pictures, None, rng)
     by = changed[0] - pictures.y_hat
