@@ -384,6 +384,8 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "cycle_keep": 6.0,
         "cycle_still": 10.0,
         "cycle_variation": 8.0,
+        "cycle_detail": 2.0,
+        "cycle_colour": 2.0,
         "cycle_features": 10.0,
         "cycle_z": 0.5,
         "observers": (2.0, 2.0),

@@ -51,7 +51,7 @@ def test_rows_of_table_1_differ_as_the_paper_says() -> None:
 def test_the_default_recipe_of_faces_alone_has_observers_and_biases_of_places() -> None:
     recipe = make_config("celeba")
     assert min(*recipe.observers, recipe.cycle_still, recipe.cycle_variation) > 0
-    assert recipe.cycle_features > 0
+    assert min(recipe.cycle_features, recipe.cycle_detail, recipe.cycle_colour) > 0
     assert recipe.inject is Inject.PLACES
     for other in (*(make_config("celeba", n) for n in set(PRESETS) - {"default"}), make_config()):
         assert (other.observers, other.inject) == ((), Inject.ALL)
