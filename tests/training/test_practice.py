@@ -28,9 +28,30 @@ def pictures_of(net: AutoEncoder, count: int) -> Pictures:
     )
 
 
+def of_attributes(header: Header) -> Header:
+    return replace(header, model=replace(header.model, target_kind=TargetKind.ATTRIBUTES))
+
+
+def of_three_attributes(header: Header) -> Header:
+    header = of_attributes(header)
+    model = replace(header.model, num_targets=3)
+    return replace(header, model=model, names=("a", "b", "c"))
+
+
+def drawing_one_edit(
+    header: Header,
+) -> tuple[AutoEncoder, Pictures, torch.Tensor, list[torch.Tensor]]:
+    """A model that draws the same whatever is asked, and what it was asked for."""
+    net = AutoEncoder(header.model)
+    pictures, x_edit = pictures_of(net, 6), torch.rand(6, header.model.channels, 28, 28)
+    changed: list[torch.Tensor] = []
+    net.synthesise = lambda y_hat, z: changed.append(y_hat) or x_edit  # type: ignore[assignment,func-returns-value]
+    return net, pictures, x_edit, changed
+
+
 def consistency(header: Header, **changes: Any) -> float:
     """The loss of one batch for attributes."""
-    header = replace(header, model=replace(header.model, target_kind=TargetKind.ATTRIBUTES))
+    header = of_attributes(header)
     torch.manual_seed(0)
     net, objective = AutoEncoder(header.model), Objective(make_config("digits", **changes), header)
     rng = torch.Generator().manual_seed(1)
@@ -63,13 +84,12 @@ def test_what_an_edit_must_keep_is_weighed(tiny_header: Header, weight: str) -> 
 
 def test_a_stronger_edit_has_to_be_seen_more_surely(tiny_header: Header) -> None:
     """Where a picture shows nothing of its edit, the loss is that of the margin alone."""
-    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
-    header = replace(tiny_header, model=model, names=("a", "b", "c"))
-    net, margin = AutoEncoder(model), 2.0
+    header, margin = of_three_attributes(tiny_header), 2.0
+    net = AutoEncoder(header.model)
     seen: list[torch.Tensor] = []
     net.synthesise = lambda changed, z: seen.append(changed) or torch.rand(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
     net.activation = lambda x: torch.zeros(len(x), 3)  # type: ignore[assignment]
-    y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, model.latent_dim)
+    y_hat, z = torch.full((30, 3), 0.2), torch.zeros(30, header.model.latent_dim)
     config = make_config("digits", cycle_keep=0.0, cycle_share=1.0, cycle_margin=margin)
     x_hat, rng = torch.rand(30, 1, 28, 28), torch.Generator().manual_seed(2)
     loss = Objective(config, header).practice.loss(
@@ -108,13 +128,12 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
     tiny_header: Header,
 ) -> None:
     """The loss is 0 where the changed logit is on the line and all others are as before."""
-    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES, num_targets=3)
-    header = replace(tiny_header, model=model, names=("a", "b", "c"))
-    net, before = AutoEncoder(model), torch.tensor([-2.0, 0.5, 1.0])
+    header, before = of_three_attributes(tiny_header), torch.tensor([-2.0, 0.5, 1.0])
+    net = AutoEncoder(header.model)
     config = make_config("digits", observers=(1.0,), cycle_keep=2.0, cycle_share=1.0)
     values: list[torch.Tensor] = []
     net.synthesise = lambda changed, z: values.append(changed) or torch.zeros(len(z), 1, 28, 28)  # type: ignore[assignment,func-returns-value]
-    y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, model.latent_dim)
+    y_hat, z = torch.full((20, 3), 0.2), torch.zeros(20, header.model.latent_dim)
 
     def loss(strength: float, others: float) -> float:
         objective = Objective(config, header)
@@ -142,8 +161,8 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
 
 
 def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
-    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
-    header, net = replace(tiny_header, model=model), AutoEncoder(model)
+    header = of_attributes(tiny_header)
+    net, model = AutoEncoder(header.model), header.model
     both = Objective(make_config("digits", observers=(1.0, 2.0), cycle_keep=2.0), header).eval()
     assert [o.radius for o in both.observers] == [1.0, 2.0]
     y_hat, x_hat = torch.full((8, 10), 0.2), torch.rand(8, 1, 28, 28)
@@ -239,14 +258,11 @@ def test_an_edit_is_as_much_finer_as_its_attribute_at_the_strength_that_is_seen(
     tiny_header: Header, monkeypatch: pytest.MonkeyPatch, radii: tuple[float, ...]
 ) -> None:
     """Of the changed attribute alone; without observers at the strength that was asked for."""
-    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
-    header, net = replace(tiny_header, model=model), AutoEncoder(model)
-    pictures, x_edit = pictures_of(net, 6), torch.rand(6, model.channels, 28, 28)
-    changed: list[torch.Tensor] = []
-    net.synthesise = lambda y_hat, z: changed.append(y_hat) or x_edit  # type: ignore[assignment,func-returns-value]
+    header = of_attributes(tiny_header)
+    net, pictures, x_edit, changed = drawing_one_edit(header)
     config = make_config("digits", observers=radii, cycle_share=1.0, cycle_detail=1.0)
     objective = Objective(config, header).requires_grad_(False).eval()
-    finer = torch.linspace(-0.3, 0.6, model.num_targets)
+    finer = torch.linspace(-0.3, 0.6, header.model.num_targets)
     objective.practice.finer = finer
     seen = []
     for index, observer in enumerate(objective.each_observer()):
@@ -276,16 +292,13 @@ def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
     tiny_header: Header,
 ) -> None:
     """The loss grows by the distances of all levels of all observers, times the weight."""
-    model = replace(tiny_header.model, target_kind=TargetKind.ATTRIBUTES)
-    header, net = replace(tiny_header, model=model), AutoEncoder(model)
-    pictures, x_edit = pictures_of(net, 6), torch.rand(6, model.channels, 28, 28)
-    changed: list[torch.Tensor] = []
-    net.synthesise = lambda y_hat, z: changed.append(y_hat) or x_edit  # type: ignore[assignment,func-returns-value]
+    header = of_attributes(tiny_header)
+    net, pictures, x_edit, changed = drawing_one_edit(header)
     options = {"observers": (1.0, 2.0), "cycle_share": 1.0}
     objective = Objective(make_config("digits", **options), header).requires_grad_(False).eval()
     for observer in objective.each_observer():
         maps = observer.view(x_edit).maps
-        shapes = [(model.num_targets, *each.shape[1:]) for each in maps]
+        shapes = [(header.model.num_targets, *each.shape[1:]) for each in maps]
         observer.effects = [Effects(torch.randn(s), torch.full((s[1], 1, 1), 0.1)) for s in shapes]
 
     def loss(weight: float) -> float:
