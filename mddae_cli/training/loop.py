@@ -145,7 +145,7 @@ class Trainer:
         unit = calibrate(
             best,
             self.table,
-            observers=self.objective.each_observer(),
+            observers=list(self.objective.observers),
             seed=self.config.seed,
             reporter=self.reporter,
         )
@@ -223,7 +223,7 @@ class Trainer:
         if self.config.cycle and self.config.cycle_detail:
             self.objective.practice.finer = finer_by_labels(self.batches)
         effects = bool(self.config.cycle_features)
-        observers = self.objective.each_observer()
+        observers = list(self.objective.observers)
         return know_pictures(self.net, observers, self.batches, self.autocast, effects=effects)
 
     def _step(self, batch: Batch, learns_target: bool) -> None:

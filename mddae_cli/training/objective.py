@@ -20,7 +20,7 @@ from mddae_cli.model import AutoEncoder
 from mddae_cli.runtime import Module
 from mddae_cli.training import disturbance
 from mddae_cli.training.known import Known
-from mddae_cli.training.observer import Observer
+from mddae_cli.training.observer import Observer, Observers
 from mddae_cli.training.practice import Pictures, Practice
 
 
@@ -81,7 +81,7 @@ class Objective(nn.Module):
             header.model.latent_dim,
             memory=config.reg_memory,
         )
-        self.observers = nn.ModuleList(Observer(header, radius) for radius in config.observers)
+        self.observers = Observers(Observer(header, radius) for radius in config.observers)
         self.practice = Practice(config, header, self.observers)
 
     def gamma(self, progress: float) -> float:
@@ -178,15 +178,11 @@ class Objective(nn.Module):
             return StepLosses(loss, zero, zero, zero, zero, zero)
 
         parts = [Part(of_target, _learning(net.target_tower))]
-        for observer in self.each_observer():
+        for observer in self.observers:
             seed = int(torch.randint(2**62, (), generator=rng))
             own = torch.Generator().manual_seed(seed)
             parts.append(Part(partial(of_observer, observer, own), _learning(observer)))
         return parts
-
-    def each_observer(self) -> list[Observer]:
-        """Return the observers, in the order of the configuration."""
-        return self.practice.each_observer()
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Return equation 7 for images (N, C, H, W) in the model's range."""

@@ -10,9 +10,9 @@ Axes: N batch, C channels, H, W image side, K classes or attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,16 @@ class Observer(nn.Module):
     def _line(self) -> Tensor:
         """Return how far logits of pictures with each attribute are from those without, (K,)."""
         return self.means[1] - self.means[0]
+
+
+class Observers(nn.ModuleList):
+    """Observers, in the order of the configuration."""
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        super().__init__(observers)
+
+    def __iter__(self) -> Iterator[Observer]:
+        return cast(Iterator[Observer], super().__iter__())
 
 
 def perturbed(

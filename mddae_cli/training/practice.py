@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mddae_cli.config import TargetKind, TrainConfig
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder, Codes
 from mddae_cli.training import disturbance, pixels
-from mddae_cli.training.observer import Observer, View
+from mddae_cli.training.observer import Observer, Observers, View
 
 # Values that a changed attribute is set to while training: beyond 0 and 1, because users go there.
 # What has only to be seen is so from 0.9 on; what is measured may be weaker.
@@ -61,18 +61,14 @@ class Practice:
     Args:
         config: Weights.
         header: The model that is trained.
-        observers: Who looks, an :class:`Observer` each; the encoder where there are none.
+        observers: Who looks; the encoder where there are none.
     """
 
-    def __init__(self, config: TrainConfig, header: Header, observers: nn.ModuleList) -> None:
+    def __init__(self, config: TrainConfig, header: Header, observers: Observers) -> None:
         self.config, self.header, self.observers = config, header, observers
         self.kind = header.model.target_kind
         # How far each label moves the fineness of pictures, (K,); contrast alone counts without.
         self.finer: Tensor | None = None
-
-    def each_observer(self) -> list[Observer]:
-        """Return the observers, in the order of the configuration."""
-        return [part for part in self.observers if isinstance(part, Observer)]
 
     def loss(
         self,
@@ -141,8 +137,8 @@ class Practice:
     def _look(self, x: Tensor) -> list[View]:
         """Return what each observer sees in pictures (N, C, H, W); maps where they count."""
         if self.config.cycle_features:
-            return [observer.view(x) for observer in self.each_observer()]
-        return [View(observer(x).float(), []) for observer in self.each_observer()]
+            return [observer.view(x) for observer in self.observers]
+        return [View(observer(x).float(), []) for observer in self.observers]
 
     def _as_wanted(self, logits: Tensor, change: Change) -> Tensor:
         """Return how far logits (N, K) are from what a change wants, in nats.
@@ -165,7 +161,7 @@ class Practice:
         the picture itself. Maps shall be as far from those of the picture as the attribute's
         effect says. What observers see counts alike.
         """
-        views = zip(self.each_observer(), after, before, strict=True)
+        views = zip(self.observers, after, before, strict=True)
         return torch.stack([self._as_one_observed(*each, change) for each in views]).mean()
 
     def _as_one_observed(
@@ -196,7 +192,7 @@ class Practice:
         """
         if self.kind is TargetKind.CLASSES:
             return change.by
-        views = zip(self.each_observer(), after, before, strict=True)
+        views = zip(self.observers, after, before, strict=True)
         moved = [o.strength(a.logits) - o.strength(b.logits) for o, a, b in views]
         return torch.stack(moved).mean(dim=0).clamp(-_STRONGEST, _STRONGEST) * change.picked
 

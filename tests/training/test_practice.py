@@ -14,7 +14,7 @@ from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.training.effects import Effects
 from mddae_cli.training.objective import Objective, frozen
-from mddae_cli.training.observer import Observer
+from mddae_cli.training.observer import Observers
 from mddae_cli.training.pixels import added_colour, detail_error
 from mddae_cli.training.practice import Pictures
 
@@ -138,7 +138,6 @@ def test_an_observed_edit_is_as_strong_as_its_value_and_nothing_else_changes(
     def loss(strength: float, others: float) -> float:
         objective = Objective(config, header)
         (observer,) = objective.observers
-        assert isinstance(observer, Observer)
         observer.means = torch.tensor([[-3.0] * 3, [1.0] * 3])
         values.clear()
 
@@ -170,7 +169,7 @@ def test_what_several_observers_say_counts_alike(tiny_header: Header) -> None:
 
     def told(*which: int) -> float:
         objective = copy.deepcopy(both)
-        objective.practice.observers = torch.nn.ModuleList(objective.observers[i] for i in which)
+        objective.practice.observers = Observers(list(objective.observers)[i] for i in which)
         rng = torch.Generator().manual_seed(3)
         given = [observed[i] for i in which]
         return float(
@@ -265,7 +264,7 @@ def test_an_edit_is_as_much_finer_as_its_attribute_at_the_strength_that_is_seen(
     finer = torch.linspace(-0.3, 0.6, header.model.num_targets)
     objective.practice.finer = finer
     seen = []
-    for index, observer in enumerate(objective.each_observer()):
+    for index, observer in enumerate(objective.observers):
         observer.tower.out.weight *= 1000  # or it sees hardly anything
         observer.means = torch.stack([torch.zeros(10), torch.full((10,), 0.5 + index)])
         logits = [observer.view(x).logits for x in (x_edit, pictures.x)]
@@ -296,7 +295,7 @@ def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
     net, pictures, x_edit, changed = drawing_one_edit(header)
     options = {"observers": (1.0, 2.0), "cycle_share": 1.0}
     objective = Objective(make_config("digits", **options), header).requires_grad_(False).eval()
-    for observer in objective.each_observer():
+    for observer in objective.observers:
         maps = observer.view(x_edit).maps
         shapes = [(header.model.num_targets, *each.shape[1:]) for each in maps]
         observer.effects = [Effects(torch.randn(s), torch.full((s[1], 1, 1), 0.1)) for s in shapes]
@@ -311,7 +310,7 @@ def test_maps_have_to_move_as_the_effect_of_the_changed_attribute_says(
     assert int((by != 0).sum()) == 6
     distances = [
         float(effects.distance(maps, before, by))
-        for observer in objective.each_observer()
+        for observer in objective.observers
         for effects, maps, before in zip(
             observer.effects,
             observer.view(x_edit).maps,

@@ -164,7 +164,7 @@ def test_observers_learn_what_labels_do_to_their_maps_where_these_are_weighed(
     (trainer,) = trainers
     pictures = torch.cat(list(trainer.batches.every_picture()))
     labels = trainer.batches.every_label()
-    for observer in trainer.objective.each_observer():
+    for observer in trainer.objective.observers:
         assert len(observer.effects) == (2 if weight else 0)
         with torch.no_grad():
             levels = observer.view(pictures).maps
