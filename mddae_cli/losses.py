@@ -73,20 +73,23 @@ def reconstruction(
     return loss + alpha * dssim(x, x_hat, spec, value_range, stride=stride)
 
 
-def discriminative(logits: Tensor, y: Tensor, kind: TargetKind) -> Tensor:
+def discriminative(
+    logits: Tensor, y: Tensor, kind: TargetKind, weights: Tensor | None = None
+) -> Tensor:
     """Return cross entropy (equation 8) or binary cross entropy (equation 9).
 
     Args:
         logits: Activation a, shape (N, K).
         y: Labels, shape (N, K): one-hot for classes, 0 or 1 for attributes.
         kind: Which of the two applies.
+        weights: How much each attribute of each picture counts, shape (N, K); alike if None.
 
     Returns:
         Scalar tensor in nats; attributes are averaged, classes are not.
     """
     if kind is TargetKind.CLASSES:
         return F.cross_entropy(logits, y.to(logits.dtype))
-    return F.binary_cross_entropy_with_logits(logits, y.to(logits.dtype))
+    return F.binary_cross_entropy_with_logits(logits, y.to(logits.dtype), weights)
 
 
 def xcov(y_hat: Tensor, z: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from mddae_cli.errors import DivergedError, InterruptedRun, ModelError
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
+from mddae_cli.training.balance import Balance
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
@@ -194,7 +195,10 @@ class Trainer:
         if self.timetable.progress(self.position) < self.config.settle:
             self.position.settled = False  # also where a resumed run has got more epochs
         self.net.z_norm.train(not self.position.settled)
-        if not self.config.y_epochs or learns_target:
+        if learns_target:
+            self._balance_labels()
+            return
+        if not self.config.y_epochs:
             return
         tower = self.net.target_tower
         if self.position.elapsed_s == self.position.y_elapsed_s:
@@ -203,6 +207,13 @@ class Trainer:
         self.objective.requires_grad_(False).eval()
         if self.known is None:
             self.known = self._know_pictures()
+
+    def _balance_labels(self) -> None:
+        """Weigh the labels that observers learn, where that is asked for and not done yet."""
+        largest, objective = self.config.observers_balance, self.objective
+        if largest and self.table.kind is TargetKind.ATTRIBUTES and objective.balance is None:
+            labels = self.batches.every_label()[: len(self.batches.rows)]
+            objective.balance = Balance(labels, largest)
 
     def _can_settle(self) -> bool:
         return bool(self.config.settle) and can_settle(self.header.model)

@@ -19,6 +19,7 @@ from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.runtime import Module
 from mddae_cli.training import disturbance
+from mddae_cli.training.balance import Balance
 from mddae_cli.training.known import Known
 from mddae_cli.training.observer import Observer, Observers
 from mddae_cli.training.practice import Pictures, Practice
@@ -83,6 +84,8 @@ class Objective(nn.Module):
         )
         self.observers = Observers(Observer(header, radius) for radius in config.observers)
         self.practice = Practice(config, header, self.observers)
+        # Of labels, for observers; all alike where there is none.
+        self.balance: Balance | None = None
 
     def gamma(self, progress: float) -> float:
         """Return the weight of the decorrelation loss at a share of the run in [0, 1]."""
@@ -165,6 +168,7 @@ class Objective(nn.Module):
         """
         x = disturbance.disturbed(x, self.config, self.header.preprocess.value_range, rng)
         zero = x.new_zeros(())
+        weights = None if self.balance is None else self.balance.weights(y)
 
         def of_target() -> StepLosses:
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
@@ -174,7 +178,7 @@ class Objective(nn.Module):
 
         def of_observer(observer: Observer, own: torch.Generator) -> StepLosses:
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-                loss = observer.loss(x, y, own)
+                loss = observer.loss(x, y, own, weights)
             return StepLosses(loss, zero, zero, zero, zero, zero)
 
         parts = [Part(of_target, _learning(net.target_tower))]

@@ -11,14 +11,12 @@ Axes: N batch, C channels, H, W image side, K classes or attributes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from mddae_cli import losses
-from mddae_cli.config import TargetKind
 from mddae_cli.header import Header
 from mddae_cli.model import ConvTower
 from mddae_cli.training.effects import Effects
@@ -80,10 +78,18 @@ class Observer(nn.Module):
         logits: Tensor = self.tower.out(self.tower.join(maps[-1]))
         return View(logits.float(), maps[-len(self.levels) :])
 
-    def loss(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
-        """Return the discriminative loss of labels (N, K) in perturbed images, in nats."""
-        x = perturbed(partial(self, rng=rng), x, y, self.kind, self.radius, rng)
-        return losses.discriminative(self(x, rng).float(), y, self.kind)
+    def loss(
+        self, x: Tensor, y: Tensor, rng: torch.Generator, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the discriminative loss of labels (N, K) in perturbed images, in nats.
+
+        ``weights`` (N, K), of attributes, say how much each label counts.
+        """
+
+        def wrong(x: Tensor) -> Tensor:
+            return losses.discriminative(self(x, rng).float(), y, self.kind, weights)
+
+        return wrong(perturbed(wrong, x, self.radius, rng))
 
     @torch.no_grad()
     def draw_line(self, logits: Tensor, y: Tensor) -> None:
@@ -118,23 +124,16 @@ class Observers(nn.ModuleList):
 
 
 def perturbed(
-    net: Callable[[Tensor], Tensor],
-    x: Tensor,
-    y: Tensor,
-    kind: TargetKind,
-    radius: float,
-    rng: torch.Generator,
+    loss: Callable[[Tensor], Tensor], x: Tensor, radius: float, rng: torch.Generator
 ) -> Tensor:
-    """Return images moved to where ``net`` errs most within a ball, as two steps find it.
+    """Return images moved to where a loss is highest within a ball, as two steps find it.
 
-    Projected gradient ascent of the discriminative loss in the L2 norm (Madry et al. 2018,
-    arXiv 1706.06083) from a point drawn in the ball.
+    Projected gradient ascent in the L2 norm (Madry et al. 2018, arXiv 1706.06083) from a point
+    drawn in the ball.
 
     Args:
-        net: Returns logits (N, K).
+        loss: Scalar, of images.
         x: Images, shape (N, C, H, W).
-        y: Labels, shape (N, K).
-        kind: Classes or attributes.
         radius: Of the ball, in the unit of ``x``.
         rng: Draws where the ascent begins.
     """
@@ -142,8 +141,7 @@ def perturbed(
     delta = share * radius * _direction(torch.randn(x.shape, generator=rng).to(x.device))
     for _ in range(_STEPS):
         delta = delta.detach().requires_grad_()
-        loss = losses.discriminative(net(x + delta).float(), y, kind)
-        (uphill,) = torch.autograd.grad(loss, delta)
+        (uphill,) = torch.autograd.grad(loss(x + delta), delta)
         delta = delta.detach() + _STRIDE * radius * _direction(uphill)
         delta = delta * (radius / _length(delta).clamp_min(radius))
     worst: Tensor = (x + delta).detach()

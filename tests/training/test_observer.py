@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,12 @@ def linear_net(k: int, side: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(side * side, k))
 
 
+def wrong(
+    net: nn.Module, y: torch.Tensor, kind: TargetKind = TargetKind.ATTRIBUTES
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: losses.discriminative(net(x), y, kind)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("radius", [0.1, 2.0])
 def test_a_perturbation_stays_in_its_ball_and_raises_the_loss(
@@ -34,7 +41,7 @@ def test_a_perturbation_stays_in_its_ball_and_raises_the_loss(
 ) -> None:
     net, y = linear_net(4, 6), labels(kind, 10, 4)
     x = torch.rand(10, 1, 6, 6, generator=torch.Generator().manual_seed(1))
-    worst = perturbed(net, x, y, kind, radius, torch.Generator().manual_seed(2))
+    worst = perturbed(wrong(net, y, kind), x, radius, torch.Generator().manual_seed(2))
     size = (worst - x).flatten(1).norm(dim=1)
     assert float(size.max()) <= radius * (1 + 1e-5)
     before, after = (losses.discriminative(net(picture), y, kind) for picture in (x, worst))
@@ -46,7 +53,7 @@ def test_of_a_linear_net_two_steps_find_the_worst_picture() -> None:
     net, y = linear_net(1, 6), torch.tensor([[1.0], [0.0]])
     x, radius = torch.zeros(2, 1, 6, 6), 0.5
     w = net[1].weight.detach()  # type: ignore[index]
-    worst = perturbed(net, x, y, TargetKind.ATTRIBUTES, radius, torch.Generator().manual_seed(2))
+    worst = perturbed(wrong(net, y), x, radius, torch.Generator().manual_seed(2))
     reached = (net(worst) - net(x)).flatten().abs() / (radius * w.norm())
     assert float(reached.detach().min()) > 0.9
 
@@ -54,7 +61,7 @@ def test_of_a_linear_net_two_steps_find_the_worst_picture() -> None:
 def test_a_perturbation_teaches_the_net_nothing() -> None:
     net = linear_net(4, 6)
     x, y = torch.rand(5, 1, 6, 6), labels(TargetKind.ATTRIBUTES, 5, 4)
-    worst = perturbed(net, x, y, TargetKind.ATTRIBUTES, 1.0, torch.Generator().manual_seed(2))
+    worst = perturbed(wrong(net, y), x, 1.0, torch.Generator().manual_seed(2))
     assert not worst.requires_grad
     assert all(p.grad is None for p in net.parameters())
 
@@ -63,7 +70,7 @@ def test_pictures_on_which_the_loss_is_flat_are_not_lost() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
     nn.init.zeros_(net[1].weight)
     x, y = torch.rand(3, 1, 6, 6), torch.ones(3, 2)
-    worst = perturbed(net, x, y, TargetKind.ATTRIBUTES, 1.0, torch.Generator().manual_seed(2))
+    worst = perturbed(wrong(net, y), x, 1.0, torch.Generator().manual_seed(2))
     assert bool(worst.isfinite().all())
 
 
@@ -86,6 +93,23 @@ def test_the_loss_is_that_of_the_perturbed_pictures(attributes: Header) -> None:
     assert float(loss.detach()) > float(plain.detach())
     loss.backward()
     assert all(p.grad is not None for p in observer.parameters())
+
+
+def test_labels_of_no_weight_teach_an_observer_nothing(attributes: Header) -> None:
+    """Neither what it learns nor the worst picture knows of them."""
+    observer, y = Observer(attributes, 1.0).eval(), labels(TargetKind.ATTRIBUTES, 6, 3)
+    x, weights = torch.rand(6, 1, 28, 28), torch.ones(6, 3)
+    weights[:, 1] = 0
+    other = y.clone()
+    other[:, 1] = 1 - y[:, 1]
+    weighed, same = (
+        observer.loss(x, each, torch.Generator().manual_seed(4), weights) for each in (y, other)
+    )
+    plain, differ = (
+        observer.loss(x, each, torch.Generator().manual_seed(4)) for each in (y, other)
+    )
+    torch.testing.assert_close(weighed, same, rtol=0, atol=0)
+    assert float((plain - differ).abs().detach()) > 1e-4
 
 
 def test_strengths_lie_on_the_line_through_the_mean_logits(attributes: Header) -> None:

@@ -153,6 +153,37 @@ def test_the_observer_learns_with_the_target_and_is_no_part_of_the_model(tmp_pat
     assert not any("observer" in n for n in load_file(tmp_path / "run" / "model.safetensors"))
 
 
+@pytest.mark.parametrize(("largest", "weighed"), [(0.0, False), (4.0, True)])
+def test_labels_are_weighed_for_observers_where_that_is_asked_for(
+    tmp_path: Path,
+    make_celeba: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    largest: float,
+    weighed: bool,
+) -> None:
+    """By all training pictures; also in a run that was stopped while they were learning."""
+    trainers: list[Trainer] = []
+    monkeypatch.setattr(Trainer, "_calibrate", lambda self: trainers.append(self))
+    config = make_config(
+        "celeba",
+        data_dir=str(make_celeba(60)),
+        **(SMALL | {"batch_size": 10, "epochs": 1, "observers": (1.0,), "image_size": 28}),
+        observers_balance=largest,
+    )
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRun):
+        train(config, tmp_path / "run", stop=stop_at(2))
+    resume(tmp_path / "run")
+    assert run_bytes(tmp_path / "run") == run_bytes(tmp_path / "whole")
+    labels = trainers[0].table.labels[trainers[0].table.splits["train"]]
+    for trainer in trainers:
+        balance = trainer.objective.balance
+        assert (balance is not None) == weighed
+        if balance is not None:
+            assert balance.common.tolist() == pytest.approx(labels.mean(axis=0).tolist())
+            assert balance.largest == largest
+
+
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_observers_learn_what_labels_do_to_their_maps_where_these_are_weighed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float
