@@ -219,8 +219,8 @@ class TrainConfig:
     cycle_features: float = 0.0  # of the observers' maps, from where the change should move them
     # L2 radius of the perturbations of each, in parts of the range of a pixel
     observers: tuple[float, ...] = ()
-    # Largest weight of a label that goes against what others say of it, for observers; 0: all alike
-    observers_balance: float = 0.0
+    # Largest weight, for each, of a label that goes against what others say of it; 0: all alike
+    observers_balance: tuple[float, ...] = ()
     flow_pull: float = 0.3
     # The share of the run after which z's regression on ŷ is exact and stays; 0 for never
     settle: float = 0.0
@@ -300,9 +300,16 @@ def _check(config: TrainConfig) -> None:
     for name in ("adam_beta1", "adam_beta2", "ema", "dropout", "settle"):
         if not 0 <= getattr(config, name) < 1:
             raise UsageError(f"{name} = {getattr(config, name)} must lie in [0, 1).")
-    balance = config.observers_balance
-    if not (math.isfinite(balance) and (balance == 0 or balance > 1)):
-        raise UsageError(f"observers_balance = {balance} cannot be used: give more than 1, or 0.")
+    for largest in config.observers_balance:
+        if not (math.isfinite(largest) and (largest == 0 or largest > 1)):
+            raise UsageError(
+                f"observers_balance = {largest} cannot be used: give more than 1, or 0, for each."
+            )
+    if config.observers_balance and len(config.observers_balance) != len(config.observers):
+        raise UsageError(
+            f"observers_balance has {len(config.observers_balance)} numbers for "
+            f"{len(config.observers)} observers: give one for each, or none at all."
+        )
     if not 0 < config.cycle_share <= 1:
         raise UsageError(f"cycle_share = {config.cycle_share} must lie in (0, 1].")
     if not 0 <= config.colour <= 1:

@@ -210,10 +210,13 @@ class Trainer:
 
     def _balance_labels(self) -> None:
         """Weigh the labels that observers learn, where that is asked for and not done yet."""
-        largest, objective = self.config.observers_balance, self.objective
-        if largest and self.table.kind is TargetKind.ATTRIBUTES and objective.balance is None:
-            labels = self.batches.every_label()[: len(self.batches.rows)]
-            objective.balance = Balance(labels, largest)
+        if self.table.kind is not TargetKind.ATTRIBUTES:
+            return
+        labels = self.batches.every_label()[: len(self.batches.rows)]
+        balances = self.objective.balances
+        for index, largest in enumerate(self.config.observers_balance):
+            if largest and balances[index] is None:
+                balances[index] = Balance(labels, largest)
 
     def _can_settle(self) -> bool:
         return bool(self.config.settle) and can_settle(self.header.model)

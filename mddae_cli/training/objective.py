@@ -84,8 +84,8 @@ class Objective(nn.Module):
         )
         self.observers = Observers(Observer(header, radius) for radius in config.observers)
         self.practice = Practice(config, header, self.observers)
-        # Of labels, for observers; all alike where there is none.
-        self.balance: Balance | None = None
+        # Of labels, for each observer; all alike where there is none.
+        self.balances: list[Balance | None] = [None] * len(config.observers)
 
     def gamma(self, progress: float) -> float:
         """Return the weight of the decorrelation loss at a share of the run in [0, 1]."""
@@ -168,7 +168,6 @@ class Objective(nn.Module):
         """
         x = disturbance.disturbed(x, self.config, self.header.preprocess.value_range, rng)
         zero = x.new_zeros(())
-        weights = None if self.balance is None else self.balance.weights(y)
 
         def of_target() -> StepLosses:
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
@@ -176,16 +175,19 @@ class Objective(nn.Module):
             dis = losses.discriminative(logits.float(), y, self.kind)
             return StepLosses(dis, zero, dis, zero, zero, zero)
 
-        def of_observer(observer: Observer, own: torch.Generator) -> StepLosses:
+        def of_observer(
+            observer: Observer, balance: Balance | None, own: torch.Generator
+        ) -> StepLosses:
+            weights = None if balance is None else balance.weights(y)
             with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
                 loss = observer.loss(x, y, own, weights)
             return StepLosses(loss, zero, zero, zero, zero, zero)
 
         parts = [Part(of_target, _learning(net.target_tower))]
-        for observer in self.observers:
+        for observer, balance in zip(self.observers, self.balances, strict=True):
             seed = int(torch.randint(2**62, (), generator=rng))
             own = torch.Generator().manual_seed(seed)
-            parts.append(Part(partial(of_observer, observer, own), _learning(observer)))
+            parts.append(Part(partial(of_observer, observer, balance, own), _learning(observer)))
         return parts
 
     def reconstruction(self, x: Tensor, x_hat: Tensor) -> Tensor:

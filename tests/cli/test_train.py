@@ -29,7 +29,7 @@ CONFIG_ONLY = {
     *("adam_beta1", "adam_beta2", "weight_decay", "schedule", "warmup", "ema"),
     *("flip", "shift", "noise", "colour", "cycle_share", "cycle_disturbed", "cycle_margin"),
     *("cycle_still", "cycle_variation", "cycle_detail", "cycle_colour"),
-    *("cycle_features", "observers", "settle", "ssim_stride"),
+    *("cycle_features", "observers", "observers_balance", "settle", "ssim_stride"),
 }
 TINY = ("--limit", "40", "--width", "4", "--latent-dim", "4", "--batch-size", "20")
 

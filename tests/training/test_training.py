@@ -167,8 +167,8 @@ def test_labels_are_weighed_for_observers_where_that_is_asked_for(
     config = make_config(
         "celeba",
         data_dir=str(make_celeba(60)),
-        **(SMALL | {"batch_size": 10, "epochs": 1, "observers": (1.0,), "image_size": 28}),
-        observers_balance=largest,
+        **(SMALL | {"batch_size": 10, "epochs": 1, "observers": (1.0, 1.0), "image_size": 28}),
+        observers_balance=(0.0, largest),
     )
     train(config, tmp_path / "whole")
     with pytest.raises(InterruptedRun):
@@ -177,7 +177,8 @@ def test_labels_are_weighed_for_observers_where_that_is_asked_for(
     assert run_bytes(tmp_path / "run") == run_bytes(tmp_path / "whole")
     labels = trainers[0].table.labels[trainers[0].table.splits["train"]]
     for trainer in trainers:
-        balance = trainer.objective.balance
+        none, balance = trainer.objective.balances
+        assert none is None
         assert (balance is not None) == weighed
         if balance is not None:
             assert balance.common.tolist() == pytest.approx(labels.mean(axis=0).tolist())
