@@ -212,10 +212,10 @@ class Trainer:
         """Weigh the labels that observers learn, where that is asked for and not done yet."""
         if self.table.kind is not TargetKind.ATTRIBUTES:
             return
-        labels = self.batches.every_label()[: len(self.batches.rows)]
         balances = self.objective.balances
         for index, largest in enumerate(self.config.observers_balance):
             if largest and balances[index] is None:
+                labels = self.batches.every_label()[: len(self.batches.rows)]
                 balances[index] = Balance(labels, largest)
 
     def _can_settle(self) -> bool:
