@@ -12,7 +12,6 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -83,24 +82,16 @@ class SsimSpec:
         return f"MS-SSIM of {scales} scale{'s' * (scales > 1)}, window {self.window}"
 
 
-class Eyes(StrEnum):
-    """Who has found the unit of intensity: the model's own encoder, or the run's observers too."""
-
-    ENCODER = "encoder"
-    OBSERVERS = "observers"
-
-
 @dataclass(frozen=True)
 class Calibration:
     """The unit of intensity: the raw ŷ that each attribute's 0 and 1 stand for, K numbers each.
 
-    0 is what pictures without the attribute look like, 1 what pictures with it look like, to
-    ``eyes``; see :func:`mddae_cli.calibration.calibrate`.
+    0 is what pictures without the attribute look like, 1 what pictures with it look like; see
+    :func:`mddae_cli.calibration.calibrate`.
     """
 
     zero: tuple[float, ...]
     one: tuple[float, ...]
-    eyes: Eyes = Eyes.ENCODER
 
     def to_raw(self, k: int, value: float) -> float:
         """Return the raw ŷ of attribute ``k`` that ``value`` calibrated units mean."""
@@ -246,7 +237,7 @@ def _calibration(raw: Any, num_targets: int) -> Calibration | None:
         raise ValueError("calibration is not finite")
     if not all(low < high for low, high in zip(zero, one, strict=True)):
         raise ValueError("calibration puts 1 at or below 0")
-    return Calibration(zero, one, Eyes(raw.get("eyes", Eyes.ENCODER)))
+    return Calibration(zero, one)
 
 
 def _working_ranges(raw: Any, names: tuple[str, ...]) -> dict[str, dict[str, float | None]] | None:

@@ -20,7 +20,6 @@ from mddae_cli.header import (
     METADATA_KEY,
     WORKING_RANGE_KEYS,
     Calibration,
-    Eyes,
     Header,
     bundled_models,
     find_model_file,
@@ -283,26 +282,21 @@ def test_base_rates_of_another_number_than_names_are_refused(tiny_header: Header
 
 def test_calibration_and_working_ranges_come_back(tiny_header: Header) -> None:
     ranges = {"3": dict.fromkeys(WORKING_RANGE_KEYS, 1.5) | {"falls": None}}
-    unit = Calibration((0.0,) * 10, (0.5,) * 10, Eyes.OBSERVERS)
+    unit = Calibration((0.0,) * 10, (0.5,) * 10)
     told = dataclasses.replace(tiny_header, calibration=unit, working_ranges=ranges)
     assert parse_header(told.to_json(), "a file") == told
 
 
-def test_a_unit_that_does_not_say_who_found_it_is_the_encoders(tiny_header: Header) -> None:
+def test_a_unit_of_an_earlier_version_is_read(tiny_header: Header) -> None:
     ends = {"zero": [0.0] * 10, "one": [1.0] * 10}
-    raw = json.loads(tiny_header.to_json()) | {"calibration": ends}
+    raw = json.loads(tiny_header.to_json()) | {"calibration": ends | {"eyes": "observers"}}
     found = parse_header(json.dumps(raw), "a file").calibration
-    assert found is not None
-    assert found.eyes is Eyes.ENCODER
-    raw["calibration"] = ends | {"eyes": "nobody"}
-    with pytest.raises(ModelError, match="'nobody' is not a valid Eyes"):
-        parse_header(json.dumps(raw), "a file")
+    assert found == Calibration((0.0,) * 10, (1.0,) * 10)
 
 
 def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> None:
     header = read_header("celeba64")
     assert header.calibration is not None
-    assert header.calibration.eyes is Eyes.OBSERVERS
     assert header.working_ranges is not None
     assert list(header.working_ranges) == list(header.names)
     glasses = header.working_ranges["Eyeglasses"]

@@ -32,8 +32,7 @@ HELP = (
     "Finds on validation pictures which raw soft target looks like an average picture without "
     "an attribute (0) and with it (1), and how far each attribute can be turned before a judge "
     "sees other labels change. Both are stored in the checkpoint: the first is the unit of --set, "
-    "the second is what mddae edit --list shows. Training does the first by itself. It is found by "
-    "the model's own encoder and by the observers that a run folder has in it."
+    "the second is what mddae edit --list shows. Training does the first by itself."
 )
 
 

@@ -9,14 +9,12 @@ from pathlib import Path
 from mddae_cli import editing
 from mddae_cli.calibration import calibrate
 from mddae_cli.data.table import Table
-from mddae_cli.editing import Model
 from mddae_cli.evaluation.edit_success import edit_success
 from mddae_cli.evaluation.judge import load_or_train_judge
 from mddae_cli.evaluation.scorecard import check_table
 from mddae_cli.evaluation.working_range import working_ranges
-from mddae_cli.header import Calibration, Eyes, Header
+from mddae_cli.header import Header
 from mddae_cli.reporting import Reporter
-from mddae_cli.training import load_observers
 
 _PART = "val"
 
@@ -33,9 +31,6 @@ def measure_intensity(
 ) -> Header:
     """Return a checkpoint's header with its calibration and working ranges, from validation images.
 
-    The observers of a run look too where they are at hand, in a run folder. A file alone keeps
-    the unit that they have found: its own encoder would find a shorter one.
-
     Args:
         where: The checkpoint; it is not changed.
         table: The data set that it was trained on.
@@ -51,7 +46,7 @@ def measure_intensity(
     """
     model = editing.load(where, device)
     rows = check_table(model.header, table, _PART)
-    unit = _unit(where, model, table, seed, reporter)
+    unit = calibrate(model, table, _PART, seed=seed, reporter=reporter)
     header = dataclasses.replace(model.header, calibration=unit)
     judge = load_or_train_judge(table, device=device, reporter=reporter)
     scores = edit_success(
@@ -65,13 +60,3 @@ def measure_intensity(
         reporter=reporter,
     )
     return dataclasses.replace(header, working_ranges=working_ranges(scores))
-
-
-def _unit(
-    where: str | Path, model: Model, table: Table, seed: int, reporter: Reporter | None
-) -> Calibration:
-    observers = load_observers(where, model.header, model.device)
-    known = model.header.calibration
-    if not observers and known is not None and known.eyes is Eyes.OBSERVERS:
-        return known
-    return calibrate(model, table, _PART, observers=observers, seed=seed, reporter=reporter)

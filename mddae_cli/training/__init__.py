@@ -15,10 +15,10 @@ from mddae_cli.errors import UsageError
 from mddae_cli.header import Header, ModelSpec
 from mddae_cli.model import AutoEncoder, default_depth
 from mddae_cli.reporting import Reporter, Silent
-from mddae_cli.training.loop import Trainer, TrainResult, load_observers
+from mddae_cli.training.loop import Trainer, TrainResult
 from mddae_cli.training.runfolder import RunFolder
 
-__all__ = ["TrainResult", "load_observers", "resume", "train"]
+__all__ = ["TrainResult", "resume", "train"]
 
 # What a resumed run may change without becoming another run.
 _CHANGEABLE = ("epochs", "max_time_s", "device", "threads", "data_dir")

@@ -30,7 +30,6 @@ from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
 from mddae_cli.training.known import Known, finer_by_labels, know_pictures
 from mddae_cli.training.objective import Objective, StepLosses, frozen
-from mddae_cli.training.observer import Observer
 from mddae_cli.training.runfolder import RunFolder
 from mddae_cli.training.samples import SampleSheet
 from mddae_cli.training.schedule import Position, Timetable, learning_rate
@@ -142,14 +141,7 @@ class Trainer:
         if spec.kind is ModelKind.AE or spec.target_kind is TargetKind.CLASSES:
             return
         best = editing.load(self.run.path, self.config.device, raw=True)
-        self.objective.eval()  # in a resumed run that was over before they are still learning
-        unit = calibrate(
-            best,
-            self.table,
-            observers=list(self.objective.observers),
-            seed=self.config.seed,
-            reporter=self.reporter,
-        )
+        unit = calibrate(best, self.table, seed=self.config.seed, reporter=self.reporter)
         header = dataclasses.replace(best.header, calibration=unit)
         checkpoint.replace_header(self.run.path, header)
 
@@ -369,35 +361,6 @@ class Trainer:
         self.sums = tensors[_SUMS]
         self.position = Position(**facts)
         self.run.drop_metrics_after(self.position.step)
-
-
-def load_observers(run: str | Path, header: Header, device: torch.device) -> list[Observer]:
-    """Return the observers of a run folder as its newest state has them, in evaluation mode.
-
-    Args:
-        run: The folder. A single file, or a folder without a state, has none.
-        header: What the run's checkpoints say.
-        device: Where they shall be.
-
-    Raises:
-        ModelError: If the saved state is damaged, or holds other observers than its configuration.
-    """
-    folder = RunFolder(run)
-    state = folder.path / LAST_FILE
-    if not state.is_file():
-        return []
-    tensors, _ = checkpoint.load_state(state)
-    observers = []
-    for index, radius in enumerate(folder.read_config().observers):
-        prefix = f"{_OBJECTIVE}observers.{index}."
-        observer = Observer(header, radius)
-        own = {k: tensors[prefix + k] for k in observer.state_dict() if prefix + k in tensors}
-        try:
-            observer.load_state_dict(own)
-        except RuntimeError as exc:
-            raise ModelError(f"{state} does not hold observer {index + 1} of the run.") from exc
-        observers.append(runtime.place(observer, device).eval())
-    return observers
 
 
 def _floats(net: torch.nn.Module) -> list[Tensor]:

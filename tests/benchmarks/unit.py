@@ -1,11 +1,11 @@
 """Find the unit of intensity again, by measures that took no part in training.
 
-``mddae calibrate`` asks the model's own encoder and the run's observers how strong an edit looks.
-Here others are asked, in the same way: which raw values make validation faces without an
-attribute look, on average, like reconstructions of faces without (0) and with it (1). These are
-the two judges that come with the package, and a ridge regression on oriented gradients and coarse
-colours, fitted to reconstructions of train faces and their labels. Prints how long each one's
-unit is in units of the model.
+``mddae calibrate`` asks the model's own encoder how strong an edit looks. Here others are asked,
+in the same way: which raw values make validation faces without an attribute look, on average,
+like reconstructions of faces without (0) and with it (1). These are the two judges that come with
+the package, and a ridge regression on oriented gradients and coarse colours, fitted to
+reconstructions of train faces and their labels. Prints how long each one's unit is in units of
+the model.
 
     python tests/benchmarks/unit.py --data-dir DIR --model celeba64
 
@@ -49,7 +49,7 @@ def main() -> None:
     eyes["gradients and colours"] = lambda x: measure(face_features(x))
     ratios = {}
     for who, eye in eyes.items():
-        unit = calibrate(model, table, observers=[eye], encoder=False, max_images=options.images)
+        unit = calibrate(model, table, eye=eye, max_images=options.images)
         ratios[who] = [unit.step(k) / own.step(k) for k in range(len(model.names))]
     for k, name in enumerate(model.names):
         print(f"{name:20}", *(f"{ratios[who][k]:6.2f}" for who in eyes))
@@ -57,7 +57,7 @@ def main() -> None:
         near = sum(1 - NEAR <= ratio <= 1 + NEAR for ratio in found)
         figures = {"median_ratio": statistics.median(found), "within_a_quarter": near}
         print(json.dumps({"measure": who} | figures | {"of": len(found)}))
-    print(json.dumps({"auroc of gradients and colours": auroc, "found by": own.eyes}))
+    print(json.dumps({"auroc of gradients and colours": auroc}))
 
 
 def _parse() -> argparse.Namespace:

@@ -13,7 +13,7 @@ from typer.testing import Result
 from mddae_cli import checkpoint, training
 from mddae_cli.config import make_config
 from mddae_cli.evaluation import judge as judging
-from mddae_cli.header import WORKING_RANGE_KEYS, Calibration, Eyes, read_header
+from mddae_cli.header import WORKING_RANGE_KEYS, Calibration, read_header
 
 Cli = Callable[..., Result]
 Write = Callable[..., Path]
@@ -43,53 +43,24 @@ def test_training_stores_the_unit_of_intensity(faces_run: Path) -> None:
     assert read_header(faces_run).working_ranges is None
 
 
-def test_observers_of_the_run_find_the_unit_and_a_file_alone_keeps_it(
+def test_a_file_alone_finds_the_unit_that_training_has_found(
     cli: Cli, faces_run: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "default_epochs", lambda num_images: 1)
     trained = read_header(faces_run)
-    found, alone = trained.calibration, tmp_path / "alone.safetensors"
-    assert found is not None
-    assert found.eyes is Eyes.OBSERVERS
-    words = ("--data-dir", faces, "--values", "1", "--max-images", "2", "--quiet")
-
-    def calibrated(*where: object) -> Calibration | None:
-        result = cli("calibrate", *where, *words)
-        assert result.exit_code == 0, result.stderr
-        return read_header(where[-1]).calibration  # type: ignore[arg-type]  # paths
-
-    # Nothing is known, so that it has to be found again.
-    checkpoint.replace_header(faces_run, dataclasses.replace(trained, calibration=None))
-    assert calibrated(faces_run, "-o", alone) == found
-    # Without the run there are no observers: what they have found stays,
-    found = Calibration((0.1,) * 5, (2.0,) * 5, Eyes.OBSERVERS)
-    checkpoint.replace_header(alone, dataclasses.replace(trained, calibration=found))
-    assert calibrated(alone) == found
-    # and a file that they have never seen gets the unit of its encoder.
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((faces_run / "model.safetensors").read_bytes())
     checkpoint.replace_header(alone, dataclasses.replace(trained, calibration=None))
-    own = calibrated(alone)
-    assert own is not None
-    assert own.eyes is Eyes.ENCODER
+    words = ("--data-dir", faces, "--values", "1", "--max-images", "2", "--quiet")
+    result = cli("calibrate", alone, *words)
+    assert result.exit_code == 0, result.stderr
+    assert read_header(alone).calibration == trained.calibration
 
 
 def test_resuming_a_run_that_is_over_finds_the_same_unit(faces_run: Path) -> None:
     before = (faces_run / "model.safetensors").read_bytes()
     training.resume(faces_run)
     assert (faces_run / "model.safetensors").read_bytes() == before
-
-
-def test_a_run_whose_observers_are_missing_is_not_calibrated(
-    cli: Cli, faces_run: Path, faces: Path
-) -> None:
-    state = faces_run / "last.safetensors"
-    tensors, facts = checkpoint.load_state(state)
-    del tensors["objective.observers.1.means"]
-    checkpoint.save_state(state, tensors, facts)
-    before = read_header(faces_run)
-    result = cli("calibrate", faces_run, "--data-dir", faces)
-    assert result.exit_code == 2
-    assert "last.safetensors does not hold observer 2 of the run" in result.stderr
-    assert read_header(faces_run) == before
 
 
 def test_a_run_of_classes_has_no_unit_of_intensity(digits_run: Path) -> None:
