@@ -382,7 +382,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 20},
     "mnist": {"epochs": 40, "image_size": 28, "latent_dim": 12, "shift": 2, "y_epochs": 10},
     "celeba": {
-        "epochs": 26,
+        "epochs": 52,
         "image_size": 64,
         "latent_dim": 256,
         "inject": Inject.PLACES,
@@ -401,6 +401,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "cycle_features": 10.0,
         "cycle_z": 0.5,
         "observers": (2.0, 2.0),
+        "observers_balance": (0.0, 6.0),
         "y_epochs": 10,
     },
     "folder": {
@@ -498,6 +499,10 @@ def _follows(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
     if not (values | follows | changes).get("y_epochs", TrainConfig.y_epochs):
         follows["observers"] = ()  # they learn in those epochs
+    observers = coerce_option("observers", (values | follows | changes).get("observers", ()))
+    recipe = DATASET_DEFAULTS[values["dataset"]]
+    if len(observers) != len(recipe.get("observers_balance", ())):
+        follows["observers_balance"] = ()  # what is said of the recipe's holds of no others
     return {name: value for name, value in follows.items() if name not in changes}
 
 

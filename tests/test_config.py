@@ -59,6 +59,26 @@ def test_the_default_recipe_of_faces_alone_has_observers_and_biases_of_places() 
 
 
 @pytest.mark.parametrize(
+    ("changes", "balance"),
+    [
+        ({}, (0.0, 6.0)),
+        ({"observers": (1.0, 3.0)}, (0.0, 6.0)),
+        ({"observers": 2.0}, ()),
+        ({"observers": ()}, ()),
+        ({"y_epochs": 0}, ()),
+        ({"preset": "mddae-dcov"}, ()),
+        ({"observers": (2.0,), "observers_balance": 4.0}, (4.0,)),
+        ({"observers_balance": ()}, ()),
+    ],
+    ids=str,
+)
+def test_of_two_observers_of_faces_one_has_weighed_labels(
+    changes: dict[str, Any], balance: tuple[float, ...]
+) -> None:
+    assert make_config("celeba", **changes).observers_balance == balance
+
+
+@pytest.mark.parametrize(
     "changes", [{"encoder": "shared"}, {"y_moved_by": "all"}, {"y_epochs": 0}], ids=str
 )
 def test_faces_whose_target_does_not_learn_alone_have_no_observer(changes: dict[str, Any]) -> None:
