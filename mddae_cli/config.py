@@ -499,9 +499,7 @@ def _follows(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
     if not (values | follows | changes).get("y_epochs", TrainConfig.y_epochs):
         follows["observers"] = ()  # they learn in those epochs
-    observers = coerce_option("observers", (values | follows | changes).get("observers", ()))
-    recipe = DATASET_DEFAULTS[values["dataset"]]
-    if len(observers) != len(recipe.get("observers_balance", ())):
+    if "observers" in changes or not (values | follows).get("observers"):
         follows["observers_balance"] = ()  # what is said of the recipe's holds of no others
     return {name: value for name, value in follows.items() if name not in changes}
 
