@@ -35,7 +35,7 @@ RAW_VALUES = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4
 # An attribute whose 0 and 1 would lie closer together keeps the raw scale: it is not drawn at all.
 _SMALLEST_STEP = 0.1
 # Of the regression, in parts of the logits' variance: at 0.1 the unit of three models is shorter
-# to two judges by 1 to 9 % in the median, at 0.3 by 1 to -4 %.
+# to two judges by 1 to 9 % in the median, at 0.3 by -5 to 2 %.
 _RIDGE = 0.2
 # The regression sees at most so many pictures of the train part, and as many of the other.
 _MOST_READ = 4000
