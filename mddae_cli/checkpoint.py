@@ -45,15 +45,19 @@ def save(path: str | Path, net: AutoEncoder, header: Header, *, half: bool = Fal
         path: The file; replaced as a whole.
         net: Its weights and running statistics are saved.
         header: What the file says about itself.
-        half: Whether weights are stored as float16, at half the size. Running statistics stay
-            float32: the regression of the latent is solved from them, which magnifies rounding.
+        half: Whether weights, and the directions of an erasure, are stored as float16, at half
+            the size. Running statistics stay float32: the regression of the latent is solved from
+            them, which magnifies rounding.
 
     Raises:
         OSError: If the disk refuses; what was there before stays.
     """
     tensors = _plain(net.state_dict())
     if half:
-        tensors |= {name: tensors[name].half() for name, _ in net.named_parameters()}
+        halved = [name for name, _ in net.named_parameters()]
+        if net.erasure is not None:
+            halved.append("erasure.directions")
+        tensors |= {name: tensors[name].half() for name in halved}
     write_bytes(path, safetensors.torch.save(tensors, {METADATA_KEY: header.to_json()}))
 
 

@@ -191,6 +191,8 @@ class TrainConfig:
     upsample: Upsample = Upsample.RESIZE
     z_norm: ZNorm = ZNorm.RESIDUAL
     flow_layers: int = 8
+    # Along which z's variance shall not depend on an entry of ŷ; 0 for none
+    erase_directions: int = 0
     encoder: Encoder = Encoder.SEPARATE
     dropout: float = 0.3
 
@@ -279,6 +281,7 @@ def _check(config: TrainConfig) -> None:
         "cycle_z",
         "flow_layers",
         "flow_pull",
+        "erase_directions",
         "y_epochs",
         "weight_decay",
         "warmup",
@@ -323,6 +326,11 @@ def _check(config: TrainConfig) -> None:
     if config.y_epochs and config.y_moved_by is not YMovedBy.DIS:
         raise UsageError(
             f"y_moved_by {config.y_moved_by} needs y_epochs 0: ŷ is frozen after them."
+        )
+    if config.flow_layers and config.erase_directions:
+        raise UsageError(
+            "flow_layers and erase_directions exclude each other: a flow has learnt the latent as "
+            "it is. Use 0 for one of them."
         )
     if config.model is ModelKind.AE and config.reg is not Reg.NONE:
         raise UsageError("model ae has no soft target to decorrelate from: use reg none.")
@@ -387,6 +395,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "latent_dim": 256,
         "inject": Inject.PLACES,
         "flow_layers": 0,
+        "erase_directions": 64,
         "batch_size": 64,
         "flip": True,
         "alpha": 1.0,
@@ -425,6 +434,7 @@ _PLAIN: dict[str, Any] = {
     "reg_memory": 0,
     "z_norm": ZNorm.BATCH,
     "flow_layers": 0,
+    "erase_directions": 0,
     "gamma": 1.0,
 }
 _DISAE = _PLAIN | {"model": ModelKind.DISAE, "targets": Targets.DISCRETE, "alpha": 0.0}

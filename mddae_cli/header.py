@@ -49,6 +49,7 @@ class ModelSpec:
     encoder: Encoder
     dropout: float
     flow_layers: int = 0
+    erase_directions: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,8 @@ def _build(raw: dict[str, Any]) -> Header:
         dropout=float(m["dropout"]),
         **{k: _size(m, k) for k in ("image_size", "channels", "latent_dim", "width", "depth")},
         num_targets=int(m["num_targets"]),
-        flow_layers=_flow_layers(m),
+        flow_layers=_count(m, "flow_layers", 64),
+        erase_directions=_count(m, "erase_directions", 65536),
     )
     low, high = p["value_range"]
     preprocess = Preprocess(
@@ -253,12 +255,12 @@ def _working_ranges(raw: Any, names: tuple[str, ...]) -> dict[str, dict[str, flo
     }
 
 
-def _flow_layers(values: dict[str, Any]) -> int:
-    """Return the number of layers; older files have no flow."""
-    layers = values.get("flow_layers", 0)
-    if not isinstance(layers, int) or isinstance(layers, bool) or not 0 <= layers <= 64:
-        raise ValueError(f"flow_layers is {layers!r}")
-    return layers
+def _count(values: dict[str, Any], key: str, most: int) -> int:
+    """Return how many there are of what older files do not have."""
+    count = values.get(key, 0)
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= most:
+        raise ValueError(f"{key} is {count!r}")
+    return count
 
 
 def _size(values: dict[str, Any], key: str) -> int:

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mddae_cli.config import Arch, Encoder, Inject, ModelKind, TargetKind, Targets, Upsample
+from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.header import ModelSpec
-from mddae_cli.latent import CouplingFlow, LatentNorm
+from mddae_cli.latent import CouplingFlow, Flowed, LatentNorm
 
 _SLOPE = 0.2
 # Along a side of a grid on which ŷ adds a bias to each place.
@@ -56,6 +57,7 @@ class AutoEncoder(nn.Module):
         self.decoder = CdnetDecoder(spec) if spec.arch is Arch.CDNET else ConvDecoder(spec)
         self.z_norm = LatentNorm(spec)
         self.flow = CouplingFlow(spec)
+        self.erasure = QuadraticErasure(spec) if spec.erase_directions else None
 
     def encode(self, x: Tensor) -> Codes:
         """Return activation and latent of a batch.
@@ -69,12 +71,12 @@ class AutoEncoder(nn.Module):
         logits, features = self.analyse(x)
         with torch.autocast(x.device.type, enabled=False):
             y_hat = self.decoder_target(self.soft_target(logits))
-            return Codes(logits, self.flow(features, y_hat).z)
+            return Codes(logits, self.to_latent(y_hat, features))
 
     def analyse(self, x: Tensor, logits: Tensor | None = None) -> Codes:
-        """Return activation and what the decoder itself is given: z before the flow.
+        """Return activation and what the decoder itself is given: z before erasure or flow.
 
-        The two are the same where the model has no flow.
+        The two are the same where the model has neither.
 
         Args:
             x: Images, shape (N, C, H, W), floating point, in the model's own range.
@@ -153,13 +155,26 @@ class AutoEncoder(nn.Module):
         """
         return self.synthesise(y_hat, self.to_features(y_hat, z))
 
+    def to_latent(self, y_hat: Tensor, features: Tensor) -> Tensor:
+        """Return z (N, D) of ŷ (N, K) and what the decoder is given (N, D)."""
+        with torch.autocast(features.device.type, enabled=False):
+            y_hat, z = y_hat.float(), features.float()
+            if self.erasure is not None:
+                z = self.erasure(z, y_hat)
+            flowed: Flowed = self.flow(z, y_hat)
+            return flowed.z
+
     def to_features(self, y_hat: Tensor, z: Tensor) -> Tensor:
-        """Return z before the flow (N, D), which the decoder is given, of ŷ (N, K) and z (N, D)."""
+        """Return what the decoder is given (N, D) of ŷ (N, K) and z (N, D)."""
         with torch.autocast(z.device.type, enabled=False):
-            return self.flow.inverse(z.float(), y_hat.float())
+            y_hat = y_hat.float()
+            features = self.flow.inverse(z.float(), y_hat)
+            if self.erasure is None:
+                return features
+            return self.erasure.inverse(features, y_hat)
 
     def synthesise(self, y_hat: Tensor, features: Tensor) -> Tensor:
-        """Return the images (N, C, H, W) of a soft target (N, K) and z before the flow (N, D)."""
+        """Return the images (N, C, H, W) of a soft target (N, K) and features (N, D)."""
         x_hat: Tensor = self.decoder(y_hat, features)
         return x_hat
 

@@ -222,9 +222,11 @@ def test_a_header_that_says_nothing_of_upsampling_means_transposed_convolutions(
     tiny_header: Header,
 ) -> None:
     raw = json.loads(tiny_header.to_json())
-    del raw["model"]["upsample"], raw["model"]["flow_layers"]
+    for later in ("upsample", "flow_layers", "erase_directions"):
+        del raw["model"][later]
     model = parse_header(json.dumps(raw), "a file").model
-    assert (model.upsample, model.flow_layers) == (Upsample.TRANSPOSED, 0)
+    assert model.upsample is Upsample.TRANSPOSED
+    assert (model.flow_layers, model.erase_directions) == (0, 0)
 
 
 @pytest.mark.parametrize("layers", [-1, 65, 1.5, "8", None, True])

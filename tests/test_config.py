@@ -146,6 +146,8 @@ def test_soft_target_that_must_move_is_not_frozen(changes: dict[str, Any]) -> No
         ({"latent_dim": True}, "latent_dim"),
         ({"reg": "dcaw"}, "one of none"),
         ({"model": "ae", "reg": "dcov"}, "no soft target"),
+        ({"erase_directions": -1}, "0 or more"),
+        ({"erase_directions": 2}, "exclude each other"),
     ],
     ids=str,
 )

@@ -235,6 +235,21 @@ def test_a_flow_changes_the_latent_and_not_the_reconstruction(spec, targets):
     torch.testing.assert_close(moved.x_hat, plain.x_hat, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("targets", list(Targets))
+def test_an_erasure_changes_the_latent_and_not_the_reconstruction(spec, targets):
+    net = build(spec(targets=targets, erase_directions=2)).eval()
+    x = pictures(net.spec, 5)
+    plain = net(x)
+    with torch.no_grad():
+        net.erasure.log_variances.normal_()
+        net.erasure.slopes.normal_()
+        net.erasure.fitted.fill_(True)
+    moved = net(x)
+    assert float((moved.z - plain.z).detach().abs().mean()) > 0.01
+    torch.testing.assert_close(net.analyse(x).z, plain.z)
+    torch.testing.assert_close(moved.x_hat, plain.x_hat, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("arch", list(Arch))
 @pytest.mark.parametrize("z_norm", list(ZNorm))
 def test_in_evaluation_a_picture_does_not_depend_on_its_batch(spec, arch, z_norm):

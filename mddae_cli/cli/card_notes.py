@@ -47,6 +47,12 @@ def _card_lines(card: ScoreCard) -> Iterator[str]:
             "these pictures; in brackets what knowing nothing reaches, and the same probe fitted "
             "to shuffled labels. What it does not find a stronger one may."
         )
+    if any(leak.refitted for leak in card.leaks):
+        yield (
+            "The erasure of z was fitted again for the probes: to a half of the train part, while "
+            "they learn from the other half. From the pictures that it is fitted to it takes more "
+            "than from others."
+        )
     if card.dependence is not None:
         yield (
             f"dCor²: squared distance correlation of ŷ and z without the bias of small samples, on "

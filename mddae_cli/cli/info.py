@@ -93,8 +93,12 @@ def _lines(d: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _latent_of(net: dict[str, Any]) -> str:
-    layers = net["flow_layers"]
-    return f"normalisation {net['z_norm']}" + (f", flow of {layers} layers" if layers else "")
+    parts = [f"normalisation {net['z_norm']}"]
+    if layers := net["flow_layers"]:
+        parts.append(f"flow of {layers} layers")
+    if directions := net["erase_directions"]:
+        parts.append(f"quadratic erasure along {directions} directions")
+    return ", ".join(parts)
 
 
 def _list_models(as_json: bool, quiet: bool) -> None:

@@ -68,6 +68,7 @@ def command(
     upsample: opt.UpsampleOption = None,
     z_norm: opt.ZNormOption = None,
     flow_layers: opt.FlowLayers = None,
+    erase_directions: opt.EraseDirections = None,
     encoder: opt.EncoderOption = None,
     dropout: opt.Dropout = None,
     targets: opt.TargetsOption = None,

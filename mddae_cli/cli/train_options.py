@@ -110,6 +110,15 @@ FlowLayers = Annotated[
         default="8 for digits and mnist, 0 for celeba and folders",
     ),
 ]
+EraseDirections = Annotated[
+    int | None,
+    _option(
+        "Model",
+        "erase_directions",
+        help="Directions of z whose variance shall not tell an attribute; 0 for none.",
+        default="64 for celeba, 0 otherwise",
+    ),
+]
 EncoderOption = Annotated[
     Encoder | None,
     _option("Model", "encoder", help="One network for y_hat and z, or one each."),

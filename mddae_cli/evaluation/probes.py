@@ -55,6 +55,8 @@ class LeakScores:
     each attribute, or the share of each class's rows that were recognised; None where the test
     rows do not define it. ``shuffled`` is the mean of a second probe whose training labels were
     dealt out at random (4,000 rows at most): what it reaches where nothing is to be found.
+    ``refitted``: whether the model's erasure was fitted again, to pictures that the probe has not
+    learnt from.
     """
 
     probe: Probe
@@ -66,6 +68,7 @@ class LeakScores:
     num_train: int
     num_test: int
     shuffled: float | None = None
+    refitted: bool = False
 
 
 def probe_leak(

@@ -31,6 +31,7 @@ from mddae_cli.evaluation.features import Features
 from mddae_cli.evaluation.identity import IdentityScores, VerifierScores
 from mddae_cli.evaluation.judge import Judge, label_accuracy
 from mddae_cli.evaluation.probes import LeakScores, Probe, probe_leak, shuffled_leak
+from mddae_cli.evaluation.readable import Readable, readable
 from mddae_cli.evaluation.reconstruction import (
     ReconstructionScores,
     check_part,
@@ -237,23 +238,26 @@ def _figures_path(subject: Subject, *about: object) -> Any:
 def measure_leaks(subject: Subject, probes: Sequence[Probe | str]) -> tuple[LeakScores, ...]:
     """Return what each probe, fitted on the train part, reads from the z of a subject.
 
-    At most 50,000 rows of the train part are used, drawn by the subject's seed.
+    At most 50,000 rows of the train part are used, drawn by the subject's seed; see
+    :func:`~mddae_cli.evaluation.readable.readable` for a model with an erasure.
 
     Args:
         subject: The model and the pictures that are measured.
         probes: Any of ``linear``, ``mlp`` and ``small-mlp``.
     """
-    model, table, reporter = subject.model, subject.table, subject.reporter
+    table, reporter = subject.table, subject.reporter
     reporter.started("leak", len(probes), "probe")
     rows = _probe_rows(table.splits["train"], subject.seed)
-    z: list[Tensor] = []
+    read: list[Readable] = []
 
     def measure(probe: Probe) -> LeakScores:
-        if not z:
-            z.append(load_or_encode(model, table, rows, subject.batch_size, reporter).z)
+        if not read:
+            read.append(readable(subject, rows))
+        z, labels, z_new, refitted = read[0]
         known: dict[str, Any] = {"probe": probe, "seed": subject.seed, "names": table.names}
-        fitting = z[0], table.labels[rows], subject.codes.z, subject.labels, table.kind
-        return shuffled_leak(probe_leak(*fitting, **known), *fitting, **known)
+        fitting = z, labels, z_new, subject.labels, table.kind
+        leak = shuffled_leak(probe_leak(*fitting, **known), *fitting, **known)
+        return dataclasses.replace(leak, refitted=refitted)
 
     leaks = []
     for probe in map(Probe, probes):

@@ -138,6 +138,7 @@ def make_header(config: TrainConfig, table: Table) -> Header:
             encoder=config.encoder,
             dropout=config.dropout,
             flow_layers=config.flow_layers,
+            erase_directions=config.erase_directions,
         )
         AutoEncoder(spec)
     except ValueError as exc:

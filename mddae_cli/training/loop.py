@@ -28,6 +28,7 @@ from mddae_cli.training.balance import Balance
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
 from mddae_cli.training.descent import descend
+from mddae_cli.training.erasing import can_erase, erase
 from mddae_cli.training.known import Known, finer_by_labels, know_pictures
 from mddae_cli.training.objective import Objective, StepLosses, frozen
 from mddae_cli.training.runfolder import RunFolder
@@ -119,6 +120,7 @@ class Trainer:
             self._epoch()
         self.reporter.finished()
         self._settle_best()
+        self._erase_best()
         self._calibrate()
         best = read_header(self.run.path)
         epochs = -(-self.position.step // len(self.batches))
@@ -133,6 +135,21 @@ class Trainer:
         if not settle(net, self.batches.every_picture(mirrored=False)):
             return  # the run was over before
         header = header.with_figures(header.figures | self.validator.measure(net))
+        checkpoint.save(self.run.path / MODEL_FILE, net, header)
+
+    def _erase_best(self) -> None:
+        """Take away what the spread of the best checkpoint's z tells of ŷ.
+
+        Its decoder is given what it was given before: nothing has to be practised. Figures stay:
+        the error is the same, and the leak would be flattered, as it is read with the help of
+        pictures that the erasure is fitted to.
+        """
+        if not can_erase(self.header.model):
+            return
+        net, header = checkpoint.load(self.run.path)
+        net = net.to(self.device)
+        if not erase(net, self.batches.every_picture(), len(self.batches.rows)):
+            return  # the run was over before
         checkpoint.save(self.run.path / MODEL_FILE, net, header)
 
     def _calibrate(self) -> None:

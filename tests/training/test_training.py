@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +22,7 @@ from torch import Tensor
 from mddae_cli import checkpoint
 from mddae_cli.config import TrainConfig, make_config
 from mddae_cli.data import load_table
+from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
 from mddae_cli.header import read_header
 from mddae_cli.images import read_image
@@ -30,6 +33,7 @@ from mddae_cli.training.objective import Objective
 from mddae_cli.training.pixels import fineness
 from mddae_cli.training.validation import encode_rows
 
+CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
     "y_epochs": 1,
     "epochs": 2,
@@ -272,9 +276,30 @@ def test_a_run_without_a_flow_leaves_no_linear_trace_of_the_target(tmp_path: Pat
     train(config, tmp_path / "run")
     net, table = checkpoint.load(tmp_path / "run").net, load_table("digits", limit=400)
     with torch.no_grad():
-        codes = encode_rows(net, table, table.splits["train"], torch.device("cpu"))
+        codes = encode_rows(net, table, table.splits["train"], CPU)
     both = torch.cat([codes.y_hat, codes.z], dim=1).double()
     assert float(torch.corrcoef(both.T)[:10, 10:].abs().max()) < 2e-3
+
+
+def test_a_run_ends_with_an_erasure_of_all_training_pictures(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(small_config(flow_layers=0, erase_directions=3, flip=True), run)
+    assert not load_file(run / "last.safetensors")["net.erasure.fitted"]
+    net, table = checkpoint.load(run).net, load_table("digits", limit=400)
+    rows = table.splits["train"]
+    both = np.concatenate([table.images[rows], table.images[rows][:, :, ::-1]])
+    with torch.no_grad():
+        codes = encode_rows(net, replace(table, images=both), np.arange(len(both)), CPU)
+        features = net.to_features(codes.y_hat, codes.z)
+    erasure = QuadraticErasure(net.spec)
+    erasure.fit(features, codes.y_hat, torch.arange(len(both)) % len(rows))
+    assert net.erasure is not None
+    assert net.erasure.fitted
+    assert not torch.equal(codes.z, features)
+    torch.testing.assert_close(net.erasure.log_variances, erasure.log_variances, atol=0.02, rtol=0)
+    before = run_bytes(run)
+    resume(run)
+    assert run_bytes(run) == before
 
 
 @pytest.mark.parametrize("step", [20, 29, 30, 31])
