@@ -14,6 +14,9 @@ from mddae_cli.config import ModelKind
 from mddae_cli.header import ModelSpec
 from mddae_cli.model import AutoEncoder
 
+# Pictures for each entry of ŷ, at least.
+_LEAST = 10
+
 
 def can_erase(spec: ModelSpec) -> bool:
     """Return whether a model has an erasure and a ŷ that its latent could tell of."""
@@ -30,10 +33,11 @@ def erase(net: AutoEncoder, pictures: Iterable[Tensor], count: int) -> bool:
         count: How many there are before they are repeated in the same order, mirrored.
 
     Returns:
-        Whether anything changed: not where it was fitted before.
+        Whether anything changed: not where it was fitted before, nor with so few pictures that
+        a regression of each would say little about others.
     """
     erasure = net.eval().erasure
-    if erasure is None or erasure.fitted:
+    if erasure is None or erasure.fitted or count < _LEAST * net.spec.num_targets:
         return False
     features, targets = [], []
     for x in pictures:

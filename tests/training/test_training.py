@@ -302,6 +302,13 @@ def test_a_run_ends_with_an_erasure_of_all_training_pictures(tmp_path: Path) -> 
     assert run_bytes(run) == before
 
 
+def test_a_run_on_few_pictures_has_no_erasure(tmp_path: Path) -> None:
+    train(small_config(flow_layers=0, erase_directions=3, limit=90), tmp_path / "run")
+    erasure = checkpoint.load(tmp_path / "run").net.erasure
+    assert erasure is not None
+    assert not erasure.fitted
+
+
 @pytest.mark.parametrize("step", [20, 29, 30, 31])
 def test_a_run_that_settles_resumes_to_the_same_bytes(tmp_path: Path, step: int) -> None:
     """It settles after step 30 of 32: 8 were of ŷ, and nine tenths of the other 24 are over."""
