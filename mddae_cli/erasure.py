@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from mddae_cli.header import ModelSpec
+from mddae_cli.latent import ridged
 
 _FOLDS = 5
 # Pictures with an attribute, and without, from which directions can be found.
 _LEAST = 50
 # Of the largest variance: directions with less of it are rounding, and stay as they are.
 _ROUNDING = 1e-8
-# Of the mean variance of ŷ: attributes that hardly vary stay solvable.
+# Of the mean variance of ŷ.
 _RIDGE = 1e-6
 
 
@@ -144,9 +145,8 @@ class QuadraticErasure(nn.Module):
         self.spread.copy_(torch.where(told, variances, 1).sqrt())
         h, centered = self._whitened(features), targets - mean_y
         products = centered.T @ centered
-        ridge = _RIDGE * products.diagonal().mean() * torch.eye(len(mean_y)).to(products)
         self.mean_y.copy_(mean_y)
-        self.slopes.copy_(torch.linalg.solve(products + ridge, centered.T @ h.double()))
+        self.slopes.copy_(torch.linalg.solve(ridged(products, _RIDGE), centered.T @ h.double()))
         return h - self._explained(y)
 
 

@@ -25,6 +25,15 @@ class Regression(NamedTuple):
     scale: Tensor
 
 
+def ridged(covariance: Tensor, share: float) -> Tensor:
+    """Return a covariance (K, K) to divide by, its diagonal raised by a share of its mean.
+
+    Attributes that hardly vary stay solvable.
+    """
+    level = share * covariance.diagonal().mean()
+    return covariance + level * torch.eye(len(covariance)).to(covariance)
+
+
 class LatentNorm(nn.Module):
     r"""What happens to z between encoder and decoder, by :class:`~mddae_cli.config.ZNorm`.
 
@@ -77,8 +86,7 @@ class LatentNorm(nn.Module):
         return slopes
 
     def _ridged(self, covariance: Tensor) -> Tensor:
-        level = self.ridge * covariance.diagonal().mean()
-        return covariance + level * torch.eye(len(covariance)).to(covariance)
+        return ridged(covariance, self.ridge)
 
     def regression(self) -> Regression:
         """Return what a residual norm makes of z after training, in float64 on the CPU."""

@@ -199,6 +199,21 @@ def test_half_precision_file_is_half_as_large_and_loads_as_float32(
         torch.testing.assert_close(again(x).x_hat, net(x).x_hat, atol=2e-3, rtol=0)
 
 
+def test_directions_of_an_erasure_are_half_precision_as_well(
+    tmp_path: Path, tiny_header: Header
+) -> None:
+    spec = dataclasses.replace(tiny_header.model, erase_directions=2)
+    header = dataclasses.replace(tiny_header, model=spec)
+    path = tmp_path / "half.safetensors"
+    checkpoint.save(path, AutoEncoder(header.model), header, half=True)
+    stored = safetensors.torch.load_file(path)
+    assert stored["erasure.directions"].dtype is torch.float16
+    assert stored["erasure.axes"].dtype is torch.float32
+    erasure = checkpoint.load(path).net.erasure
+    assert erasure is not None
+    assert erasure.directions.dtype is torch.float32
+
+
 def test_bundled_model_is_found_by_its_name_and_a_file_of_that_name_first(
     tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,13 +244,14 @@ def test_a_header_that_says_nothing_of_upsampling_means_transposed_convolutions(
     assert (model.flow_layers, model.erase_directions) == (0, 0)
 
 
-@pytest.mark.parametrize("layers", [-1, 65, 1.5, "8", None, True])
-def test_a_flow_without_a_sensible_number_of_layers_is_refused(
-    tiny_header: Header, layers: object
+@pytest.mark.parametrize("count", [-1, 65537, 1.5, "8", None, True])
+@pytest.mark.parametrize("key", ["flow_layers", "erase_directions"])
+def test_a_flow_or_an_erasure_of_no_sensible_size_is_refused(
+    tiny_header: Header, key: str, count: object
 ) -> None:
     raw = json.loads(tiny_header.to_json())
-    raw["model"]["flow_layers"] = layers
-    with pytest.raises(ModelError, match="flow_layers is"):
+    raw["model"][key] = count
+    with pytest.raises(ModelError, match=f"{key} is"):
         parse_header(json.dumps(raw), "a file")
 
 

@@ -51,8 +51,7 @@ def readable(subject: Subject, rows: Indexes) -> Readable:
         return Readable(codes.z, labels, subject.codes.z, False)
     parts = [codes]
     if model.header.config.get("flip"):
-        mirrored = table.images[rows][:, :, ::-1].copy()
-        parts.append(codes_of(model, mirrored, torch.arange(len(rows)).numpy()))
+        parts.append(codes_of(model, table.images[:, :, ::-1], rows, subject.batch_size))
     order = torch.randperm(len(rows), generator=generator(subject.seed, "probe/erasure"))
     fitted, unseen = order.tensor_split(2)
     other = QuadraticErasure(model.header.model).to(model.device)

@@ -13,9 +13,7 @@ from torch import Tensor
 from mddae_cli.config import ModelKind
 from mddae_cli.header import ModelSpec
 from mddae_cli.model import AutoEncoder
-
-# Pictures for each entry of ŷ, at least.
-_LEAST = 10
+from mddae_cli.training.settling import LEAST
 
 
 def can_erase(spec: ModelSpec) -> bool:
@@ -37,7 +35,7 @@ def erase(net: AutoEncoder, pictures: Iterable[Tensor], count: int) -> bool:
         a regression of each would say little about others.
     """
     erasure = net.eval().erasure
-    if erasure is None or erasure.fitted or count < _LEAST * net.spec.num_targets:
+    if erasure is None or erasure.fitted or count < LEAST * net.spec.num_targets:
         return False
     features, targets = [], []
     for x in pictures:

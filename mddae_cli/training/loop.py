@@ -149,7 +149,7 @@ class Trainer:
         net, header = checkpoint.load(self.run.path)
         net = net.to(self.device)
         if not erase(net, self.batches.every_picture(), len(self.batches.rows)):
-            return  # the run was over before
+            return  # the run was over before, or has too few pictures
         checkpoint.save(self.run.path / MODEL_FILE, net, header)
 
     def _calibrate(self) -> None:

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from mddae_cli.config import ModelKind, Targets, ZNorm
 from mddae_cli.header import ModelSpec
-from mddae_cli.latent import Regression
+from mddae_cli.latent import Regression, ridged
 from mddae_cli.model import AutoEncoder
 
-# Of the mean variance of ŷ: attributes that hardly vary stay solvable.
+# Of the mean variance of ŷ.
 _RIDGE = 1e-6
-# Pictures for each entry of ŷ, at least.
-_LEAST = 10
+# Pictures for each entry of ŷ, at least: with fewer a regression says little about others.
+LEAST = 10
 # Of z's standard deviation: a smaller part of it that goes with ŷ is what float32 leaves.
 _ROUNDING = 1e-3
 
@@ -69,12 +69,11 @@ def settle(net: AutoEncoder, pictures: Iterable[Tensor]) -> bool:
     net.eval()
     moments = _moments(net, pictures)
     old = net.z_norm.regression()
-    ridge = _RIDGE * moments.yy.diagonal().mean() * torch.eye(len(moments.yy)).double()
-    slopes = torch.linalg.solve(moments.yy + ridge, moments.yh)
+    slopes = torch.linalg.solve(ridged(moments.yy, _RIDGE), moments.yh)
     mean = old.mean + moments.mean_y @ slopes - old.mean_y @ old.slopes
     change = (slopes - old.slopes) / old.scale
     missed = (change * (moments.yy @ change)).sum(dim=0).clamp_min(0).sqrt()  # (D,)
-    if moments.pictures < _LEAST * len(slopes) or float(missed.max()) < _ROUNDING:
+    if moments.pictures < LEAST * len(slopes) or float(missed.max()) < _ROUNDING:
         return False
     new = Regression(moments.mean_y, slopes, mean, old.scale)
     net.z_norm.assign(new, moments.mean_h, moments.yy)

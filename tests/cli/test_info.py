@@ -40,6 +40,12 @@ def test_info_as_json_is_the_whole_header(cli: Cli, header_only: Write) -> None:
     assert {"base_rates", "preprocess", "figures", "config", "format_version"} <= values.keys()
 
 
+def test_info_tells_of_the_erasure_of_the_bundled_faces(cli: Cli) -> None:
+    lines = dict(line.split(":", 1) for line in cli("info", "celeba64").stdout.splitlines())
+    erased = "256, normalisation residual, quadratic erasure along 64 directions"
+    assert lines["latent size"].strip() == erased
+
+
 def test_info_reads_a_trained_run(cli: Cli, digits_run: Path) -> None:
     values = json.loads(cli("info", digits_run, "--json").stdout)
     assert values["dataset"] == "digits"

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from mddae_cli.cli.card_notes import notes
 from mddae_cli.data import Table, load_table
 from mddae_cli.editing import Model
 from mddae_cli.evaluation.codes import codes_of
 from mddae_cli.evaluation.readable import Readable, readable
+from mddae_cli.evaluation.scorecard import ScoreCard, measure_leaks
 from mddae_cli.evaluation.subject import Subject
 from mddae_cli.header import Header
 from mddae_cli.model import AutoEncoder
@@ -50,12 +52,16 @@ def model_of(tiny_header: Header, table: Table) -> ModelOf:
     return make
 
 
+def subject_of(model: Model, table: Table) -> Subject:
+    test = table.splits["test"]
+    codes = codes_of(model, table.images, test)
+    return Subject(model, table, test, codes, None, None, None, 100, None, 0, Silent())
+
+
 def read(model: Model, table: Table) -> tuple[Readable, torch.Tensor]:
     """Return what probes get of a model, and the codes' own z of the train part."""
-    train, test = table.splits["train"], table.splits["test"]
-    codes = codes_of(model, table.images, test)
-    subject = Subject(model, table, test, codes, None, None, None, 100, None, 0, Silent())
-    return readable(subject, train), codes_of(model, table.images, train).z
+    train = table.splits["train"]
+    return readable(subject_of(model, table), train), codes_of(model, table.images, train).z
 
 
 def test_without_a_fitted_erasure_probes_learn_from_the_codes(
@@ -107,3 +113,15 @@ def test_pictures_that_probes_learn_from_have_no_say_in_the_erasure(
     after, _ = read(model, dataclasses.replace(table, images=images))
     assert torch.equal(after.z_new, before.z_new)
     assert not torch.equal(after.z, before.z)
+
+
+@pytest.mark.parametrize("count", [0, 400])
+def test_the_leak_says_whether_its_erasure_was_fitted_again(
+    model_of: ModelOf, table: Table, count: int
+) -> None:
+    (leak,) = measure_leaks(subject_of(model_of(count), table), ["linear"])
+    rows = len(table.splits["train"])
+    assert (leak.refitted, leak.num_train) == ((True, rows // 2) if count else (False, rows))
+    card = ScoreCard(table.name, "test", leak.num_test, table.names, leaks=(leak,))
+    told = [line for line in notes([("it", card)], []) if "fitted again" in line]
+    assert len(told) == leak.refitted
