@@ -20,6 +20,9 @@ _LEAST = 50
 _ROUNDING = 1e-8
 # Of the mean variance of ŷ.
 _RIDGE = 1e-6
+# From so far beyond 1 of ŷ on, log-variances are below what they are without the attribute by so
+# many times the square of what the attribute adds.
+_TYPICAL_FROM, _TYPICAL = 0.4, 4.0
 
 
 class QuadraticErasure(nn.Module):
@@ -34,14 +37,19 @@ class QuadraticErasure(nn.Module):
     .. math:: h \leftarrow h + U_k (\operatorname{diag}(v_k(\hat y_k)^{-1/2}) - 1) \, U_k^T h.
 
     Then whitening is undone. The decoder is given the inverse with the ŷ that is wanted, so
-    nothing is lost and the reconstruction is the same. ŷ is held to [0, 1]: intensities beyond
-    are the decoder's.
+    nothing is lost and the reconstruction is the same. In the regression and below 0, ŷ is held
+    to [0, 1]: intensities beyond are the decoder's.
+
+    An intensity beyond 1 asks for more of an attribute than pictures have, not for any of those
+    that have it: rims thin and thick, but glasses that nobody misses. So there the inverse draws
+    those directions together along which pictures with it differ more than those without.
 
     Nothing is learnt by descent. Until :meth:`fit` it is the identity.
 
     References:
         Belrose et al. (2023), LEACE, arXiv 2306.03819, for what is linear; the same with
         covariances is the quadratic eraser of its code.
+        Brock et al. (2019), arXiv 1809.11096, draw latents together for typical pictures, too.
         Lam (2016), Nonparametric eigenvalue-regularized precision or covariance matrix
         estimator, Annals of Statistics 44, for variances from pictures that the directions
         were not found in.
@@ -86,10 +94,10 @@ class QuadraticErasure(nn.Module):
         """Return the latent (N, D) that z (N, D) stands for beside ŷ (N, K)."""
         if not self.fitted:
             return z
-        y, h = y_hat.clamp(0, 1), self._whitened(z)
+        h = self._whitened(z)
         for k in reversed(self.order.tolist()):
-            h = _scaled(h, self.directions[k], 1 / self._scales(k, y))
-        return self._coloured(h + self._explained(y))
+            h = _scaled(h, self.directions[k], 1 / self._scales(k, y_hat))
+        return self._coloured(h + self._explained(y_hat.clamp(0, 1)))
 
     def _whitened(self, features: Tensor) -> Tensor:
         return (features - self.mean) @ self.axes / self.spread
@@ -104,7 +112,12 @@ class QuadraticErasure(nn.Module):
     def _scales(self, k: int, y: Tensor) -> Tensor:
         """Return what is multiplied by for attribute ``k``, (N, R), from ŷ (N, K)."""
         without, with_it = self.log_variances[k]
-        return (-0.5 * torch.lerp(without, with_it, y[:, k, None])).exp()
+        of = y[:, k, None]
+        added = (with_it - without).clamp_min(0)
+        beyond = ((of - 1) / _TYPICAL_FROM).clamp(0, 1)
+        logs = torch.lerp(without, with_it, of.clamp(0, 1))
+        scales: Tensor = (-0.5 * (logs - beyond * (added + _TYPICAL * added.square()))).exp()
+        return scales
 
     @torch.no_grad()
     def fit(self, features: Tensor, y_hat: Tensor, picture: Tensor) -> None:

@@ -318,7 +318,7 @@ def test_the_bundled_faces_say_what_intensities_mean_and_how_far_they_go() -> No
     assert header.working_ranges is not None
     assert list(header.working_ranges) == list(header.names)
     glasses = header.working_ranges["Eyeglasses"]
-    assert 1 < glasses["seen_50"] < glasses["seen_90"] < 1.8 < 2.5 < glasses["collateral_5"]
+    assert 1 < glasses["seen_50"] < glasses["seen_90"] < 1.7 < 2.5 < glasses["collateral_5"]
     assert glasses["collateral_8"] is None  # not up to the last value
     smiles = header.working_ranges["Smiling"]
     assert smiles["seen_90"] < 1 < smiles["collateral_5"] < smiles["collateral_8"] < smiles["last"]

@@ -116,10 +116,44 @@ def test_mirror_images_are_held_out_with_their_pictures(spec: ModelSpec) -> None
     torch.testing.assert_close(twice.log_variances, once.log_variances, rtol=0, atol=1e-3)
 
 
-def test_intensities_beyond_the_soft_target_move_no_latent(spec: ModelSpec) -> None:
+def spread_at(erasure: QuadraticErasure, z: torch.Tensor, *values: float) -> list[float]:
+    """Return how far latents spread along the first attribute's direction at its values of ŷ."""
+    at = []
+    for value in values:
+        h = erasure._whitened(erasure.inverse(z, torch.tensor([[value, 0.0]]).expand(len(z), 2)))
+        at.append(float((h @ erasure.directions[0]).std()))
+    return at
+
+
+def test_intensities_below_zero_move_no_latent(spec: ModelSpec) -> None:
     erasure, (z, _) = fitted(spec), sample(8, seed=6)
-    beyond, edge = torch.tensor([[4.0, -3.0]] * 8), torch.tensor([[1.0, 0.0]] * 8)
-    assert torch.equal(erasure.inverse(z, beyond), erasure.inverse(z, edge))
+    below, edge = torch.tensor([[-4.0, -0.3]] * 8), torch.zeros(8, 2)
+    assert torch.equal(erasure.inverse(z, below), erasure.inverse(z, edge))
+
+
+def test_beyond_one_latents_are_drawn_together_where_the_attribute_spreads_them(
+    spec: ModelSpec,
+) -> None:
+    erasure, (features, y) = fitted(spec), sample(500, seed=6)
+    z = erasure(features, y)
+    without, having, half, typical, far = spread_at(erasure, z, 0.0, 1.0, 1.2, 1.4, 9.0)
+    assert having > 2 * without
+    assert without > half > 5 * typical
+    assert typical == far
+    # Across that direction they stay where they are.
+    ends = (torch.tensor([[value, 0.0]]).expand(500, 2) for value in (1.0, 1.4))
+    one, more = (erasure._whitened(erasure.inverse(z, end)) for end in ends)
+    across = torch.eye(6) - erasure.directions[0] @ erasure.directions[0].T
+    torch.testing.assert_close(one @ across, more @ across, rtol=0, atol=1e-4)
+
+
+def test_beyond_one_latents_stay_where_the_attribute_makes_pictures_alike(spec: ModelSpec) -> None:
+    features, y = sample(4000)
+    erasure = QuadraticErasure(spec)
+    erasure.fit(features, torch.stack([1 - y[:, 0], y[:, 1]], dim=1), torch.arange(4000))
+    without, having, far = spread_at(erasure, features[:500], 0.0, 1.0, 9.0)
+    assert without > 2 * having
+    assert far == having
 
 
 def test_a_coordinate_that_never_varies_stays_as_it_is(spec: ModelSpec) -> None:
