@@ -40,9 +40,9 @@ class QuadraticErasure(nn.Module):
     nothing is lost and the reconstruction is the same. In the regression and below 0, ŷ is held
     to [0, 1]: intensities beyond are the decoder's.
 
-    An intensity beyond 1 asks for more of an attribute than pictures have, not for any of those
-    that have it: rims thin and thick, but glasses that nobody misses. So there the inverse draws
-    those directions together along which pictures with it differ more than those without.
+    An intensity beyond 1 asks for more of an attribute than pictures have, not for just any of
+    those that have it, thin rims included. So there the inverse draws latents together along the
+    directions in which pictures with it differ more than those without.
 
     Nothing is learnt by descent. Until :meth:`fit` it is the identity.
 
