@@ -84,7 +84,7 @@ class QuadraticErasure(nn.Module):
         """Return z (N, D) from the latent (N, D) and ŷ (N, K)."""
         if not self.fitted:
             return features
-        y = y_hat.clamp(0, 1)
+        y = y_hat.clamp(0, 1)  # a picture's own; to undo what is drawn together would lose digits
         h = self._whitened(features) - self._explained(y)
         for k in self.order.tolist():
             h = _scaled(h, self.directions[k], self._scales(k, y))
