@@ -81,7 +81,7 @@ def calibrate(
     if not len(rows):
         raise DatasetError(f"the {part} part is empty: there is nothing to calibrate on.")
     images, labels = table.images[rows], table.labels[rows]
-    eye = eye or _Readout(model, table, part, seed)
+    eye = eye or Readout(model, table, part, seed)
     scores = _scores(model, images, eye)  # (N, K)
     reporter = reporter or Silent()
     reporter.started("calibration", len(model.names), "attribute")
@@ -100,7 +100,7 @@ def calibrate(
     return Calibration(tuple(zero), tuple(one))
 
 
-class _Readout:
+class Readout:
     """A ridge regression from all K logits of the model's encoder to each label.
 
     It has learnt from reconstructions of pictures of the train part, which the encoder knows

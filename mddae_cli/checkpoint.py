@@ -21,6 +21,8 @@ from mddae_cli.header import METADATA_KEY, Header, find_model_file, read_header
 from mddae_cli.model import AutoEncoder
 
 _STATE_KEY = "mddae_state"
+# What older files with an erasure do not have: they take no steps beyond 1.
+_STEPS = "erasure.steps."
 
 
 class Loaded(NamedTuple):
@@ -61,20 +63,30 @@ def save(path: str | Path, net: AutoEncoder, header: Header, *, half: bool = Fal
     write_bytes(path, safetensors.torch.save(tensors, {METADATA_KEY: header.to_json()}))
 
 
-def replace_header(where: str | Path, header: Header, to: str | Path | None = None) -> None:
+def replace_header(
+    where: str | Path,
+    header: Header,
+    to: str | Path | None = None,
+    *,
+    steps_of: AutoEncoder | None = None,
+) -> None:
     """Give the checkpoint of a file or run folder another header; its weights keep their bytes.
 
     Args:
         where: The checkpoint.
         header: What it shall say about itself.
         to: Another file that is written instead.
+        steps_of: A network whose steps beyond 1 it shall take; by default it keeps its own.
 
     Raises:
         ModelError: If it is missing or damaged.
         OSError: If the disk refuses; what was there before stays.
     """
     path = find_model_file(where)
-    data = safetensors.torch.save(_read_tensors(path), {METADATA_KEY: header.to_json()})
+    tensors = _read_tensors(path)
+    if steps_of is not None:
+        tensors |= _plain(_steps(steps_of))
+    data = safetensors.torch.save(tensors, {METADATA_KEY: header.to_json()})
     write_bytes(path if to is None else to, data)
 
 
@@ -92,6 +104,7 @@ def load(where: str | Path) -> Loaded:
         net = AutoEncoder(header.model)
     except (ValueError, RuntimeError) as exc:
         raise ModelError(f"{path} describes a network that cannot be built: {exc}.") from exc
+    tensors = _steps(net) | tensors
     _check_tensors(path, tensors, net.state_dict())
     net.load_state_dict({k: v.to(net.state_dict()[k].dtype) for k, v in tensors.items()})
     return Loaded(net.eval().to(memory_format=torch.channels_last), header)
@@ -103,6 +116,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, OSError, ValueError) as exc:
         raise ModelError(f"{path} is damaged: {exc}.") from exc
     return tensors
+
+
+def _steps(net: AutoEncoder) -> dict[str, Tensor]:
+    return {name: value for name, value in net.state_dict().items() if name.startswith(_STEPS)}
 
 
 def _check_tensors(path: Path, got: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mddae_cli.header import ModelSpec
 from mddae_cli.latent import ridged
+from mddae_cli.latent_steps import LatentSteps
 
 _FOLDS = 5
 # Pictures with an attribute, and without, from which directions can be found.
@@ -42,7 +43,8 @@ class QuadraticErasure(nn.Module):
 
     An intensity beyond 1 asks for more of an attribute than pictures have, not for just any of
     those that have it, thin rims included. So there the inverse draws latents together along the
-    directions in which pictures with it differ more than those without.
+    directions in which pictures with it differ more than those without, and takes a step of
+    :attr:`steps`, in whitened coordinates, where there is one.
 
     Nothing is learnt by descent. Until :meth:`fit` it is the identity.
 
@@ -79,13 +81,14 @@ class QuadraticErasure(nn.Module):
         self.register_buffer("directions", torch.eye(d)[:, :r].repeat(k, 1, 1))
         # Without the attribute, and with it.
         self.register_buffer("log_variances", torch.zeros(k, 2, r))
+        self.steps = LatentSteps(k, d)
 
     def forward(self, features: Tensor, y_hat: Tensor) -> Tensor:
         """Return z (N, D) from the latent (N, D) and ŷ (N, K)."""
         if not self.fitted:
             return features
         y = y_hat.clamp(0, 1)  # a picture's own; to undo what is drawn together would lose digits
-        h = self._whitened(features) - self._explained(y)
+        h = self.whitened(features) - self._explained(y)
         for k in self.order.tolist():
             h = _scaled(h, self.directions[k], self._scales(k, y))
         return self._coloured(h)
@@ -94,12 +97,13 @@ class QuadraticErasure(nn.Module):
         """Return the latent (N, D) that z (N, D) stands for beside ŷ (N, K)."""
         if not self.fitted:
             return z
-        h = self._whitened(z)
+        h = self.whitened(z) + self.steps(y_hat)
         for k in reversed(self.order.tolist()):
             h = _scaled(h, self.directions[k], 1 / self._scales(k, y_hat))
         return self._coloured(h + self._explained(y_hat.clamp(0, 1)))
 
-    def _whitened(self, features: Tensor) -> Tensor:
+    def whitened(self, features: Tensor) -> Tensor:
+        """Return a latent (N, D) in the coordinates of the directions, (N, D)."""
         return (features - self.mean) @ self.axes / self.spread
 
     def _coloured(self, h: Tensor) -> Tensor:
@@ -108,6 +112,11 @@ class QuadraticErasure(nn.Module):
     def _explained(self, y: Tensor) -> Tensor:
         """Return what the regression makes of ŷ (N, K), (N, D)."""
         return (y - self.mean_y) @ self.slopes
+
+    def steady(self, k: int) -> Tensor:
+        """Return the directions (D, R) along which pictures with attribute ``k`` differ less."""
+        without, with_it = self.log_variances[k]
+        return self.directions[k][:, with_it < without]
 
     def _scales(self, k: int, y: Tensor) -> Tensor:
         """Return what is multiplied by for attribute ``k``, (N, R), from ŷ (N, K)."""
@@ -156,7 +165,7 @@ class QuadraticErasure(nn.Module):
         self.mean.copy_(mean)
         self.axes.copy_(axes)
         self.spread.copy_(torch.where(told, variances, 1).sqrt())
-        h, centered = self._whitened(features), targets - mean_y
+        h, centered = self.whitened(features), targets - mean_y
         products = centered.T @ centered
         self.mean_y.copy_(mean_y)
         self.slopes.copy_(torch.linalg.solve(ridged(products, _RIDGE), centered.T @ h.double()))

@@ -97,6 +97,48 @@ def test_load_refuses_missing_extra_misshapen_and_infinite_weights(
         checkpoint.load(saved)
 
 
+@pytest.fixture
+def erased(saved: Path, tiny_header: Header) -> Header:
+    """The header of a model with an erasure, whose file has a step beyond 1."""
+    spec = dataclasses.replace(tiny_header.model, erase_directions=2)
+    header = dataclasses.replace(tiny_header, model=spec)
+    net = AutoEncoder(spec)
+    assert net.erasure is not None
+    net.erasure.steps.put(3, torch.arange(4.0), 1.5)
+    checkpoint.save(saved, net, header)
+    return header
+
+
+def steps_in(path: Path) -> torch.Tensor:
+    erasure = checkpoint.load(path).net.erasure
+    assert erasure is not None
+    return erasure.steps.steps
+
+
+def test_a_file_from_before_steps_takes_none(saved: Path, erased: Header) -> None:
+    assert torch.equal(steps_in(saved)[3], torch.arange(4.0))
+    names = ("erasure.steps.steps", "erasure.steps.whole_at")
+    rewrite(saved, erased, dict.fromkeys(names))
+    assert not steps_in(saved).any()
+
+
+def test_a_header_is_replaced_alone_or_with_steps(
+    saved: Path, erased: Header, tmp_path: Path
+) -> None:
+    other = checkpoint.load(saved).net
+    assert other.erasure is not None
+    other.erasure.steps.put(0, torch.ones(4), 3.0)
+    other.encoder.to_z.out.bias.data.fill_(7.0)  # type: ignore[union-attr]  # a separate encoder
+    out = tmp_path / "told.safetensors"
+    checkpoint.replace_header(saved, erased, out)
+    assert out.read_bytes() == saved.read_bytes()
+    checkpoint.replace_header(saved, erased, out, steps_of=other)
+    assert torch.equal(steps_in(out), other.erasure.steps.steps)
+    before, after = (safetensors.torch.load_file(path) for path in (saved, out))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"erasure.steps.steps", "erasure.steps.whole_at"}
+
+
 @pytest.mark.parametrize("length", [0, 5, 100, 5000])
 def test_truncated_file_is_refused(saved: Path, length: int) -> None:
     saved.write_bytes(saved.read_bytes()[:length])

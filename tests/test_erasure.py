@@ -120,7 +120,7 @@ def spread_at(erasure: QuadraticErasure, z: torch.Tensor, *values: float) -> lis
     """Return how far latents spread along the first attribute's direction at its values of ŷ."""
     at = []
     for value in values:
-        h = erasure._whitened(erasure.inverse(z, torch.tensor([[value, 0.0]]).expand(len(z), 2)))
+        h = erasure.whitened(erasure.inverse(z, torch.tensor([[value, 0.0]]).expand(len(z), 2)))
         at.append(float((h @ erasure.directions[0]).std()))
     return at
 
@@ -142,7 +142,7 @@ def test_beyond_one_latents_are_drawn_together_where_the_attribute_spreads_them(
     assert typical == far
     # Across that direction they stay where they are.
     ends = (torch.tensor([[value, 0.0]]).expand(500, 2) for value in (1.0, 1.4))
-    one, more = (erasure._whitened(erasure.inverse(z, end)) for end in ends)
+    one, more = (erasure.whitened(erasure.inverse(z, end)) for end in ends)
     across = torch.eye(6) - erasure.directions[0] @ erasure.directions[0].T
     torch.testing.assert_close(one @ across, more @ across, rtol=0, atol=1e-4)
 
@@ -164,3 +164,27 @@ def test_a_coordinate_that_never_varies_stays_as_it_is(spec: ModelSpec) -> None:
     z = erasure(features, y)
     assert bool(z.isfinite().all())
     torch.testing.assert_close(z[:, 2], features[:, 2], rtol=0, atol=1e-3)
+
+
+def test_steps_move_the_latent_beyond_one_alone(spec: ModelSpec) -> None:
+    """Within 0 to 1, where reconstructions are, and on the way to z, nothing changes."""
+    erasure, (features, y) = fitted(spec), sample(50, seed=7)
+    soft = y * 0.7 + 0.1
+    z, beyond = erasure(features, soft), soft + torch.tensor([2.0, 0.0])
+    before = [erasure.inverse(z, at) for at in (soft, beyond)]
+    line = torch.zeros(6)
+    line[2] = 2.0
+    erasure.steps.put(0, line, 1.5)
+    within, moved = (erasure.inverse(z, at) for at in (soft, beyond))
+    assert torch.equal(erasure(features, soft), z)
+    assert torch.equal(within, before[0])
+    both = torch.linalg.qr(torch.cat(list(erasure.directions), dim=1)).Q
+    across = torch.eye(6) - both @ both.T
+    went = (erasure.whitened(moved) - erasure.whitened(before[1])) @ across
+    torch.testing.assert_close(went, (line @ across).expand(50, 6), rtol=0, atol=1e-4)
+
+
+def test_steady_directions_are_those_that_differ_less_with_the_attribute(spec: ModelSpec) -> None:
+    erasure = QuadraticErasure(replace(spec, erase_directions=3))
+    erasure.log_variances[1] = torch.tensor([[0.0, 0.0, 0.0], [0.4, -0.1, 0.0]])
+    assert torch.equal(erasure.steady(1), erasure.directions[1][:, 1:2])

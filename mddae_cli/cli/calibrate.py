@@ -30,9 +30,10 @@ SHORT_HELP = "Find what intensities mean and how far they go."
 HELP = (
     "Example: mddae calibrate runs/celeba --data-dir DIR\n\n"
     "Finds on validation pictures which raw soft target looks like an average picture without "
-    "an attribute (0) and with it (1), and how far each attribute can be turned before a judge "
-    "sees other labels change. Both are stored in the checkpoint: the first is the unit of --set, "
-    "the second is what mddae edit --list shows. Training does the first by itself."
+    "an attribute (0) and with it (1), on training pictures which way the latent goes along "
+    "beyond 1, and how far each attribute can be turned before a judge sees other labels change. "
+    "All are stored in the checkpoint: the first is the unit of --set, the last is what mddae edit "
+    "--list shows. Training does the first two by itself."
 )
 
 
@@ -86,11 +87,11 @@ def command(
             device=device or "auto",
             reporter=reporter,
         )
-        checkpoint.replace_header(model, found, output)
+        checkpoint.replace_header(model, found.header, output, steps_of=found.net)
     if as_json:
-        console.say_json(_record(found))
+        console.say_json(_record(found.header))
     else:
-        _say(found)
+        _say(found.header)
 
 
 def _record(header: Header) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What intensities of a model mean and how far they go: calibration and working ranges, joined."""
+"""What intensities of a model mean and how far they go: unit, steps and working ranges, joined."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mddae_cli import editing
-from mddae_cli.calibration import calibrate
 from mddae_cli.data.table import Table
+from mddae_cli.editing import Model
 from mddae_cli.evaluation.edit_success import edit_success
 from mddae_cli.evaluation.judge import load_or_train_judge
 from mddae_cli.evaluation.scorecard import check_table
 from mddae_cli.evaluation.working_range import working_ranges
-from mddae_cli.header import Header
 from mddae_cli.reporting import Reporter
+from mddae_cli.stepping import calibrate_with_steps
 
 _PART = "val"
 
@@ -28,8 +28,8 @@ def measure_intensity(
     seed: int = 0,
     device: str = "auto",
     reporter: Reporter | None = None,
-) -> Header:
-    """Return a checkpoint's header with its calibration and working ranges, from validation images.
+) -> Model:
+    """Return a checkpoint with steps beyond 1, unit and working ranges, from validation images.
 
     Args:
         where: The checkpoint; it is not changed.
@@ -46,11 +46,11 @@ def measure_intensity(
     """
     model = editing.load(where, device)
     rows = check_table(model.header, table, _PART)
-    unit = calibrate(model, table, _PART, seed=seed, reporter=reporter)
-    header = dataclasses.replace(model.header, calibration=unit)
+    unit = calibrate_with_steps(model, table, _PART, seed=seed, reporter=reporter)
+    model = dataclasses.replace(model, header=dataclasses.replace(model.header, calibration=unit))
     judge = load_or_train_judge(table, device=device, reporter=reporter)
     scores = edit_success(
-        dataclasses.replace(model, header=header),
+        model,
         judge,
         table.images[rows],
         table.labels[rows],
@@ -59,4 +59,5 @@ def measure_intensity(
         seed=seed,
         reporter=reporter,
     )
-    return dataclasses.replace(header, working_ranges=working_ranges(scores))
+    header = dataclasses.replace(model.header, working_ranges=working_ranges(scores))
+    return dataclasses.replace(model, header=header)

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from mddae_cli import checkpoint, editing, runtime
-from mddae_cli.calibration import calibrate
 from mddae_cli.config import ModelKind, TargetKind, TrainConfig
 from mddae_cli.data.table import Table
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
+from mddae_cli.stepping import calibrate_with_steps
 from mddae_cli.training.balance import Balance
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on
@@ -153,14 +153,15 @@ class Trainer:
         checkpoint.save(self.run.path / MODEL_FILE, net, header)
 
     def _calibrate(self) -> None:
-        """Store the unit of intensity in the best checkpoint."""
+        """Store steps beyond 1, and the unit of intensity, in the best checkpoint."""
         spec = self.header.model
         if spec.kind is ModelKind.AE or spec.target_kind is TargetKind.CLASSES:
             return
         best = editing.load(self.run.path, self.config.device, raw=True)
-        unit = calibrate(best, self.table, seed=self.config.seed, reporter=self.reporter)
+        seed, reporter = self.config.seed, self.reporter
+        unit = calibrate_with_steps(best, self.table, seed=seed, reporter=reporter)
         header = dataclasses.replace(best.header, calibration=unit)
-        checkpoint.replace_header(self.run.path, header)
+        checkpoint.replace_header(self.run.path, header, steps_of=best.net)
 
     def _epoch(self) -> None:
         """Train the rest of the epoch that the position is in, measure it, save it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import Result
 
 from mddae_cli import checkpoint, training
@@ -23,13 +24,14 @@ RANGE = dict.fromkeys(WORKING_RANGE_KEYS, None) | {"first": 0.0, "last": 4.0}
 
 @pytest.fixture
 def faces(make_celeba: Callable[..., Path]) -> Path:
-    return make_celeba(40)
+    return make_celeba(200)
 
 
 @pytest.fixture
 def faces_run(faces: Path, tmp_path: Path, cache: Path) -> Path:
     """A run folder of a tiny model of attributes, hardly trained."""
-    small = {"image_size": 28, "width": 4, "latent_dim": 4, "epochs": 2, "y_epochs": 1}
+    small = {"image_size": 28, "width": 4, "latent_dim": 12, "epochs": 2, "y_epochs": 1}
+    small["erase_directions"] = 2
     config = make_config("celeba", data_dir=faces, batch_size=8, **small)
     run = tmp_path / "run"
     training.train(config, run)
@@ -43,18 +45,26 @@ def test_training_stores_the_unit_of_intensity(faces_run: Path) -> None:
     assert read_header(faces_run).working_ranges is None
 
 
-def test_a_file_alone_finds_the_unit_that_training_has_found(
+def test_a_file_alone_finds_the_unit_and_the_steps_that_training_has_found(
     cli: Cli, faces_run: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "default_epochs", lambda num_images: 1)
     trained = read_header(faces_run)
+    net = checkpoint.load(faces_run).net
+    assert net.erasure is not None
+    steps = net.erasure.steps.steps.clone()
+    assert steps.any()
+    net.erasure.steps.put(0, torch.ones(12), 9.0)  # found anew, not beside the old ones
     alone = tmp_path / "alone.safetensors"
-    alone.write_bytes((faces_run / "model.safetensors").read_bytes())
-    checkpoint.replace_header(alone, dataclasses.replace(trained, calibration=None))
+    unmeasured = dataclasses.replace(trained, calibration=None)
+    checkpoint.replace_header(faces_run, unmeasured, alone, steps_of=net)
     words = ("--data-dir", faces, "--values", "1", "--max-images", "2", "--quiet")
     result = cli("calibrate", alone, *words)
     assert result.exit_code == 0, result.stderr
-    assert read_header(alone).calibration == trained.calibration
+    found = checkpoint.load(alone)
+    assert found.header.calibration == trained.calibration
+    assert found.net.erasure is not None
+    torch.testing.assert_close(found.net.erasure.steps.steps, steps)
 
 
 def test_resuming_a_run_that_is_over_finds_the_same_unit(faces_run: Path) -> None:
