@@ -115,13 +115,22 @@ class Readout:
         has = torch.from_numpy(np.asarray(table.labels[rows]) > 0).double()
         self.mean, self.scale = logits.mean(dim=0), logits.std(dim=0).clamp_min(1e-6)
         x = (logits - self.mean) / self.scale
-        ridge = _RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-        self.weights: Tensor = torch.linalg.solve(x.T @ x + ridge, x.T @ (has - has.mean(dim=0)))
+        self.weights = ridge_regression(x, has - has.mean(dim=0), _RIDGE)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return scores (N, K), float64 on the CPU."""
         logits = self.activation(x).double().cpu()
         return ((logits - self.mean) / self.scale) @ self.weights
+
+
+def ridge_regression(x: Tensor, y: Tensor, share: float) -> Tensor:
+    """Return the weights (F, M) of standardised features (N, F) for centred values (N, M).
+
+    The ridge is a share of the features' variance.
+    """
+    ridge = share * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+    weights: Tensor = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
+    return weights
 
 
 def _drawn(table: Table, part: str, most: int, seed: int) -> Indexes:

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mddae_cli.calibration import Readout, calibrate
+from mddae_cli.calibration import Readout, calibrate, ridge_regression
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
 from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.header import Calibration
+from mddae_cli.latent import ridged
 from mddae_cli.reporting import Reporter, Silent
 from mddae_cli.runtime import some_rows
 
@@ -130,9 +131,7 @@ def _slopes(features: Tensor, readings: Tensor) -> Tensor:
     """Return the ridge regression (F, M) of standardised readings (N, M) on features (N, F)."""
     x = features - features.mean(dim=0)
     y = (readings - readings.mean(dim=0)) / readings.std(dim=0).clamp_min(1e-6)
-    ridge = _RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-    slopes: Tensor = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
-    return slopes
+    return ridge_regression(x, y, _RIDGE)
 
 
 def _direction(slopes: Tensor, k: int, held: Tensor) -> Tensor:
@@ -149,8 +148,7 @@ def _direction(slopes: Tensor, k: int, held: Tensor) -> Tensor:
     """
     most = F.normalize(slopes[:, k], dim=0)
     others = slopes[:, torch.arange(slopes.shape[1]) != k]
-    squares = others.T @ others
-    squares += _OTHERS_RIDGE * squares.diagonal().mean() * torch.eye(len(squares)).double()
+    squares = ridged(others.T @ others, _OTHERS_RIDGE)
     alone = most - others @ torch.linalg.solve(squares, others.T @ most)
     basis, weights, _ = torch.linalg.svd(held, full_matrices=False)
     basis = basis[:, weights > _NOISE]
