@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("contract", ["layers", "cli-layers", "cli-libraries", "light"])
+@pytest.mark.parametrize(
+    "contract", ["layers", "model-layers", "cli-layers", "cli-libraries", "light"]
+)
 def test_imports_keep(
     contract: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mddae_cli import editing
+from mddae_cli.calibration import calibrate_with_steps
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
 from mddae_cli.evaluation.edit_success import edit_success
@@ -14,7 +15,6 @@ from mddae_cli.evaluation.judge import load_or_train_judge
 from mddae_cli.evaluation.scorecard import check_table
 from mddae_cli.evaluation.working_range import working_ranges
 from mddae_cli.reporting import Reporter
-from mddae_cli.stepping import calibrate_with_steps
 
 _PART = "val"
 

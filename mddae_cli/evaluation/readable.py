@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mddae_cli.data.table import Indexes
 from mddae_cli.editing import Codes
-from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.evaluation.codes import codes_of, load_or_encode
 from mddae_cli.evaluation.subject import Subject
+from mddae_cli.model import QuadraticErasure
 from mddae_cli.runtime import generator
 
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from mddae_cli import checkpoint, editing, runtime
+from mddae_cli.calibration import calibrate_with_steps
 from mddae_cli.config import ModelKind, TargetKind, TrainConfig
 from mddae_cli.data.table import Table
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError
 from mddae_cli.header import LAST_FILE, MODEL_FILE, Header, read_header
 from mddae_cli.model import AutoEncoder
 from mddae_cli.reporting import Reporter
-from mddae_cli.stepping import calibrate_with_steps
 from mddae_cli.training.balance import Balance
 from mddae_cli.training.batches import Batch, Batches
 from mddae_cli.training.beside import both_on

@@ -1,6 +1,6 @@
 """The exact regression of the latent on ŷ, late in a run.
 
-While weights move, the regression of :class:`~mddae_cli.latent.LatentNorm` is an average over few
+While weights move, the regression of :class:`~mddae_cli.model.LatentNorm` is an average over few
 batches, or it would lag behind them. It is a little off, therefore, and what it misses a linear
 probe reads from z. Here it is worked out over all training pictures, and the decoder's first layer,
 which is linear in z and ŷ, makes up for the difference: reconstructions stay what they were. Edits
@@ -19,8 +19,7 @@ from torch import Tensor
 
 from mddae_cli.config import ModelKind, Targets, ZNorm
 from mddae_cli.header import ModelSpec
-from mddae_cli.latent import Regression, ridged
-from mddae_cli.model import AutoEncoder
+from mddae_cli.model import AutoEncoder, Regression, ridged
 
 # Of the mean variance of ŷ.
 _RIDGE = 1e-6

@@ -22,11 +22,10 @@ from torch import Tensor
 from mddae_cli import checkpoint
 from mddae_cli.config import TrainConfig, make_config
 from mddae_cli.data import load_table
-from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.errors import DivergedError, InterruptedRun, ModelError, UsageError
 from mddae_cli.header import read_header
 from mddae_cli.images import read_image
-from mddae_cli.model import AutoEncoder
+from mddae_cli.model import AutoEncoder, QuadraticErasure
 from mddae_cli.training import resume, train
 from mddae_cli.training.loop import Trainer
 from mddae_cli.training.objective import Objective

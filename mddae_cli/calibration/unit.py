@@ -11,15 +11,13 @@ Axes: N pictures, C channels, H, W image side, K attributes, V raw values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from mddae_cli.calibration.readout import Eye, Readout, scores_of
 from mddae_cli.config import TargetKind
-from mddae_cli.data.table import Indexes, Table
+from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
 from mddae_cli.errors import DatasetError
 from mddae_cli.header import Calibration
@@ -28,17 +26,10 @@ from mddae_cli.reporting import Reporter, Silent
 from mddae_cli.runtime import some_rows
 
 Curve = npt.NDArray[np.float64]
-# Returns scores (N, K) of images (N, C, H, W) in the model's range, larger with the attribute.
-Eye = Callable[[Tensor], Tensor]
 # Raw values whose effect is measured; strengths between them are interpolated.
 RAW_VALUES = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 # An attribute whose 0 and 1 would lie closer together keeps the raw scale: it is not drawn at all.
 _SMALLEST_STEP = 0.1
-# Of the regression, in parts of the logits' variance: at 0.1 the unit of three models is shorter
-# to two judges by 1 to 9 % in the median, at 0.3 by -5 to 2 %.
-_RIDGE = 0.2
-# The regression sees at most so many pictures of the train part, and as many of the other.
-_MOST_READ = 4000
 _BATCH = 250
 
 
@@ -82,7 +73,7 @@ def calibrate(
         raise DatasetError(f"the {part} part is empty: there is nothing to calibrate on.")
     images, labels = table.images[rows], table.labels[rows]
     eye = eye or Readout(model, table, part, seed)
-    scores = _scores(model, images, eye)  # (N, K)
+    scores = scores_of(model, images, eye)  # (N, K)
     reporter = reporter or Silent()
     reporter.started("calibration", len(model.names), "attribute")
     zero, one = [], []
@@ -98,54 +89,6 @@ def calibrate(
         reporter.advanced(1, {"attribute": name})
     reporter.finished()
     return Calibration(tuple(zero), tuple(one))
-
-
-class Readout:
-    """A ridge regression from all K logits of the model's encoder to each label.
-
-    It has learnt from reconstructions of pictures of the train part, which the encoder knows
-    better than others, and of the part that the unit is found on, as many of each.
-    """
-
-    def __init__(self, model: Model, table: Table, part: str, seed: int) -> None:
-        self.activation = model.net.activation
-        most = min(len(table.splits[part]), _MOST_READ)
-        rows = np.concatenate([_drawn(table, which, most, seed) for which in ("train", part)])
-        logits = torch.from_numpy(_scores(model, table.images[rows], self.activation))
-        has = torch.from_numpy(np.asarray(table.labels[rows]) > 0).double()
-        self.mean, self.scale = logits.mean(dim=0), logits.std(dim=0).clamp_min(1e-6)
-        x = (logits - self.mean) / self.scale
-        self.weights = ridge_regression(x, has - has.mean(dim=0), _RIDGE)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return scores (N, K), float64 on the CPU."""
-        logits = self.activation(x).double().cpu()
-        return ((logits - self.mean) / self.scale) @ self.weights
-
-
-def ridge_regression(x: Tensor, y: Tensor, share: float) -> Tensor:
-    """Return the weights (F, M) of standardised features (N, F) for centred values (N, M).
-
-    The ridge is a share of the features' variance.
-    """
-    ridge = share * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-    weights: Tensor = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
-    return weights
-
-
-def _drawn(table: Table, part: str, most: int, seed: int) -> Indexes:
-    return some_rows(table.splits[part], most, seed, f"calibration/read/{part}")
-
-
-@torch.inference_mode()
-def _scores(model: Model, images: Pixels, eye: Eye) -> Curve:
-    """Return what an eye says of the reconstructions of pictures, (N, K)."""
-    parts = []
-    for start in range(0, len(images), _BATCH):
-        logits, z = model.net.encode(model.to_input(images[start : start + _BATCH]))
-        y_hat = model.net.decoder_target(model.net.soft_target(logits))
-        parts.append(eye(model.net.decode(y_hat, z)).double().cpu())
-    return np.asarray(torch.cat(parts).numpy())
 
 
 @torch.inference_mode()

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mddae_cli.calibration import Readout, calibrate, ridge_regression
+from mddae_cli.calibration.readout import Readout, ridge_regression
+from mddae_cli.calibration.unit import calibrate
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
-from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.header import Calibration
-from mddae_cli.latent import ridged
+from mddae_cli.model import QuadraticErasure, ridged
 from mddae_cli.reporting import Reporter, Silent
 from mddae_cli.runtime import some_rows
 
@@ -96,7 +96,9 @@ def _find_steps(
         if raw > 1 and len(lacking) >= _LEAST_EACH * (z.shape[1] + len(model.names)):
             edited, latents = y_hat[lacking], z[lacking]
             edited[:, k] = raw
-            readings, colours = _look(model, readout, edited, latents)
+            pictures = _drawn(model, edited, latents)
+            readings = _read(readout, pictures)
+            colours = torch.cat([_colours(x) for x in pictures])
             others = (edited / spread).index_fill(1, torch.tensor(k, device=z.device), 0)
             features = torch.cat([erasure.whitened(latents), others], dim=1).cpu().double()
             slopes = _slopes(features, readings)[: z.shape[1]]
@@ -104,18 +106,22 @@ def _find_steps(
             held = torch.cat([erasure.steady(k).cpu().double(), tints], dim=1)
             step = _LENGTH * _direction(slopes, k, held)
             erasure.steps.put(k, step, raw)
-            risen = (_look(model, readout, edited, latents)[0] - readings)[:, k].mean()
+            risen = (_read(readout, _drawn(model, edited, latents)) - readings)[:, k].mean()
             if risen < _KEPT * (step @ slopes[:, k]) * readings[:, k].std():
                 erasure.steps.put(k, torch.zeros_like(step), raw)
         reporter.advanced(1, {"attribute": name})
     reporter.finished()
 
 
-def _look(model: Model, readout: Readout, y_hat: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return readings (N, K) and colours (N, 2 C) of what ŷ (N, K) and z (N, D) decode to."""
+def _drawn(model: Model, y_hat: Tensor, z: Tensor) -> list[Tensor]:
+    """Return what ŷ (N, K) and z (N, D) decode to, (N, C, H, W), in batches."""
     pairs = zip(y_hat.split(_BATCH), z.split(_BATCH), strict=True)
-    pictures = [model.net.decode(*pair) for pair in pairs]
-    return torch.cat([readout(x) for x in pictures]), torch.cat([_colours(x) for x in pictures])
+    return [model.net.decode(*pair) for pair in pairs]
+
+
+def _read(readout: Readout, pictures: list[Tensor]) -> Tensor:
+    """Return the readings (N, K) of pictures in batches."""
+    return torch.cat([readout(x) for x in pictures])
 
 
 def _colours(x: Tensor) -> Tensor:

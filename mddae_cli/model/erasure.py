@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mddae_cli.header import ModelSpec
-from mddae_cli.latent import ridged
-from mddae_cli.latent_steps import LatentSteps
+from mddae_cli.model.norm import ridged
+from mddae_cli.model.steps import LatentSteps
 
 _FOLDS = 5
 # Pictures with an attribute, and without, from which directions can be found.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mddae_cli.latent_steps import LatentSteps
+from mddae_cli.model import LatentSteps
 
 
 def steps() -> LatentSteps:

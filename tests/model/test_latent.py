@@ -12,7 +12,7 @@ import torch
 from mddae_cli.config import TargetKind, ZNorm
 from mddae_cli.evaluation.probes import probe_leak
 from mddae_cli.header import Header, ModelSpec
-from mddae_cli.latent import CouplingFlow, LatentNorm
+from mddae_cli.model import CouplingFlow, LatentNorm
 
 SpecOf = Callable[..., ModelSpec]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mddae_cli.config import TargetKind
-from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.evaluation.probes import probe_leak
 from mddae_cli.header import Header, ModelSpec
+from mddae_cli.model import QuadraticErasure
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mddae_cli import calibration, stepping
+from mddae_cli import calibration
 from mddae_cli import model as networks
+from mddae_cli.calibration import steps
 from mddae_cli.config import TargetKind
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
-from mddae_cli.erasure import QuadraticErasure
 from mddae_cli.header import Calibration, Header
+from mddae_cli.model import QuadraticErasure
 
 NAMES = ("Bent", "Other")
 LATENT = 6
@@ -111,7 +112,7 @@ def steps_of(model: Model) -> Tensor:
 def test_a_step_goes_where_the_edit_looks_stronger_and_little_else_does(
     model: Model, header: Header
 ) -> None:
-    stepping.calibrate_with_steps(model, faces(header))
+    calibration.calibrate_with_steps(model, faces(header))
     first = steps_of(model)[0]
     assert float(first.norm()) == pytest.approx(6.0)
     # Coordinate 0 says nothing of the other attribute; 1 says of both, and 2 takes that back.
@@ -123,7 +124,7 @@ def test_a_step_goes_where_the_edit_looks_stronger_and_little_else_does(
 def test_a_step_is_whole_where_two_and_a_half_was_without_it(model: Model, header: Header) -> None:
     table = faces(header)
     plain = calibration.calibrate(model, table)
-    stepping.calibrate_with_steps(model, table)
+    calibration.calibrate_with_steps(model, table)
     erasure = model.net.erasure
     assert erasure is not None
     assert float(erasure.steps.whole_at[0]) == pytest.approx(plain.to_raw(0, 2.5), rel=1e-5)
@@ -133,7 +134,7 @@ def test_the_unit_is_found_with_the_steps(model: Model, header: Header) -> None:
     """1 lies beyond a raw ŷ of 1 here, so that with the step less of ŷ is needed."""
     table = faces(header)
     plain = calibration.calibrate(model, table)
-    found = stepping.calibrate_with_steps(model, table)
+    found = calibration.calibrate_with_steps(model, table)
     assert plain.one[0] > 1.1
     assert 1 < found.one[0] < plain.one[0] - 0.02
     assert found == calibration.calibrate(model, table)
@@ -146,14 +147,14 @@ def test_where_pictures_with_the_attribute_are_alike_no_step_goes(
     assert erasure is not None
     erasure.directions[0] = torch.eye(LATENT)[:, :1]
     erasure.log_variances[0, 1] = -0.01
-    stepping.calibrate_with_steps(model, faces(header))
+    calibration.calibrate_with_steps(model, faces(header))
     assert float(steps_of(model)[0, 0].abs()) < 1e-5
     assert float(steps_of(model)[0].norm()) == pytest.approx(6.0)
 
 
 def test_a_step_does_not_tint(model: Model, header: Header) -> None:
     """Coordinate 3 makes the attribute's pixel as much brighter as coordinate 0 does."""
-    stepping.calibrate_with_steps(model, faces(header))
+    calibration.calibrate_with_steps(model, faces(header))
     first = steps_of(model)[0]
     assert abs(float(first[3])) < 0.1 * float(first[0])
 
@@ -172,15 +173,15 @@ def test_a_step_that_does_not_do_what_was_promised_is_not_taken(
         return x
 
     monkeypatch.setattr(model.net, "decode", decode)
-    stepping.calibrate_with_steps(model, table)
+    calibration.calibrate_with_steps(model, table)
     assert not steps_of(model)[0].any()
     assert steps_of(model)[1].any()
 
 
 def test_steps_are_found_anew_not_beside_the_old_ones(model: Model, header: Header) -> None:
     table = faces(header)
-    first = stepping.calibrate_with_steps(model, table), steps_of(model).clone()
-    again = stepping.calibrate_with_steps(model, table), steps_of(model)
+    first = calibration.calibrate_with_steps(model, table), steps_of(model).clone()
+    again = calibration.calibrate_with_steps(model, table), steps_of(model)
     assert first[0] == again[0]
     assert torch.equal(first[1], again[1])
 
@@ -188,7 +189,7 @@ def test_steps_are_found_anew_not_beside_the_old_ones(model: Model, header: Head
 def test_too_few_pictures_leave_the_latent_alone(model: Model, header: Header) -> None:
     """An attribute needs three pictures without it for each of 6 + 2 numbers."""
     table = faces(header, 90)
-    unit = stepping.calibrate_with_steps(model, table)
+    unit = calibration.calibrate_with_steps(model, table)
     assert not steps_of(model).any()
     assert unit == calibration.calibrate(model, table)
 
@@ -197,8 +198,8 @@ def test_an_attribute_that_stays_below_one_takes_no_step(
     model: Model, header: Header, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unit = Calibration((0.0, 0.0), (0.4, 0.5))
-    monkeypatch.setattr(stepping, "calibrate", lambda *args, **more: unit)
-    stepping.calibrate_with_steps(model, faces(header))
+    monkeypatch.setattr(steps, "calibrate", lambda *args, **more: unit)
+    calibration.calibrate_with_steps(model, faces(header))
     assert not steps_of(model)[0].any()
     assert steps_of(model)[1].any()
 
@@ -208,7 +209,7 @@ def test_without_an_erasure_it_is_the_unit_alone(header: Header, *, erased: bool
     erasure = QuadraticErasure(header.model) if erased else None  # not fitted
     model = Model(SaturatingNet(erasure), header, torch.device("cpu"))  # type: ignore[arg-type]  # the same methods
     table = faces(header)
-    assert stepping.calibrate_with_steps(model, table) == calibration.calibrate(model, table)
+    assert calibration.calibrate_with_steps(model, table) == calibration.calibrate(model, table)
     assert erasure is None or not steps_of(model).any()
 
 
@@ -216,9 +217,9 @@ def test_the_test_part_is_not_looked_at(model: Model, header: Header) -> None:
     table = faces(header)
     split = {"train": table.splits["train"], "val": table.splits["val"][:80]}
     shorter = dataclasses.replace(table, splits=split | {"test": table.splits["val"][80:]})
-    stepping.calibrate_with_steps(model, shorter)
+    calibration.calibrate_with_steps(model, shorter)
     before = steps_of(model).clone()
     images = shorter.images.copy()
     images[shorter.splits["test"]] = 255 - images[shorter.splits["test"]]
-    stepping.calibrate_with_steps(model, dataclasses.replace(shorter, images=images))
+    calibration.calibrate_with_steps(model, dataclasses.replace(shorter, images=images))
     assert torch.equal(steps_of(model), before)
