@@ -1,36 +1,17 @@
-"""Finding, reading, fitting and writing pictures: FACTS of Pillow, each held by a test."""
+"""Reading pictures: what Pillow does with each kind, held by a test."""
 
 from __future__ import annotations
 
 import io
 import os
-import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mddae_cli.errors import ImageError, ModelError, UsageError
-from mddae_cli.formats import Fit, Subsampling, WriteOptions
-from mddae_cli.header import Preprocess
-from mddae_cli.images import (
-    decode,
-    find_images,
-    fit,
-    fit_alpha,
-    image_bytes,
-    read_image,
-    with_alpha,
-    write_image,
-)
-
-RGB64 = Preprocess(64, 3, (-1.0, 1.0))
-GREY28 = Preprocess(28, 1, (0.0, 1.0))
-AUTHORS = Preprocess(
-    64, 3, (-1.0, 1.0), crop=(15 / 178, 40 / 218, 163 / 178, 188 / 218), crop_aspect=178 / 218
-)
+from mddae_cli.errors import ImageError
+from mddae_cli.images import decode, read_image
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -41,37 +22,6 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-# --- Finding
-
-
-def test_find_images_walks_recursively_and_sorts(
-    tmp_path: Path, make_picture: Callable[..., None]
-) -> None:
-    for name in ("b.png", "a/c.JPG", "a/.hidden.jpg", ".git/d.png"):
-        make_picture(tmp_path / name, 0, (4, 4))
-    (tmp_path / "notes.txt").write_text("no picture")
-    found = find_images(tmp_path)
-    assert [file.path for file in found] == ["a/c.JPG", "b.png"]
-    assert found[1].size == (tmp_path / "b.png").stat().st_size
-    assert found[1].mtime_ns == (tmp_path / "b.png").stat().st_mtime_ns
-
-
-def test_find_images_does_not_follow_links_to_folders(
-    tmp_path: Path, make_picture: Callable[..., None]
-) -> None:
-    make_picture(tmp_path / "a" / "b.png", 0, (4, 4))
-    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
-    assert [file.path for file in find_images(tmp_path)] == ["a/b.png"]
-
-
-def test_find_images_names_a_folder_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"nowhere.*No such file"):
-        find_images(tmp_path / "nowhere")
-
-
-# --- Reading
 
 
 def test_read_image_returns_the_pixels_of_a_png_from_a_path_and_from_bytes(tmp_path: Path) -> None:
@@ -334,205 +284,3 @@ def test_read_image_raises_nothing_but_image_error_on_broken_bytes(format: str) 
             assert read_image(bytes(data), max_pixels=10**6).shape[2] == 3
         except ImageError as error:
             assert str(error).startswith("picture: ")
-
-
-# --- Fitting
-
-
-def test_fit_cuts_the_authors_square_out_of_a_celeba_picture() -> None:
-    pixels = noise(218, 178, 3)
-    wanted = Image.fromarray(pixels[40:188, 15:163]).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS), np.asarray(wanted))
-
-
-def test_fit_applies_the_crop_box_as_fractions_to_other_sizes() -> None:
-    pixels = noise(436, 356, 3)
-    wanted = Image.fromarray(pixels[80:376, 30:326]).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS), np.asarray(wanted))
-
-
-@pytest.mark.parametrize("shape", [(100, 160, 3), (160, 100, 3)])
-def test_fit_takes_the_central_square_of_other_proportions(shape: tuple[int, int, int]) -> None:
-    pixels = noise(*shape)
-    square = pixels[:, 30:130] if shape[1] > shape[0] else pixels[30:130]
-    wanted = Image.fromarray(square).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS), np.asarray(wanted))
-    np.testing.assert_array_equal(fit(pixels, RGB64), np.asarray(wanted))
-
-
-@pytest.mark.parametrize("shape", [(100, 160, 3), (160, 100, 3)])
-def test_fit_pads_and_stretches_other_proportions(shape: tuple[int, int, int]) -> None:
-    pixels = noise(*shape)
-    squeezed = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS, Fit.STRETCH), np.asarray(squeezed))
-    square = np.zeros((160, 160, 3), np.uint8)
-    square[
-        (slice(30, 130), slice(None)) if shape[0] < shape[1] else (..., slice(30, 130), slice(None))
-    ] = pixels
-    padded = Image.fromarray(square).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS, Fit.PAD), np.asarray(padded))
-
-
-@pytest.mark.parametrize("how", Fit)
-def test_the_checkpoints_own_proportions_get_its_crop_whatever_the_rule(how: Fit) -> None:
-    pixels = noise(218, 178, 3)
-    np.testing.assert_array_equal(fit(pixels, AUTHORS, how), fit(pixels, AUTHORS))
-    np.testing.assert_array_equal(fit(noise(90, 90, 3), RGB64, how), fit(noise(90, 90, 3), RGB64))
-
-
-@pytest.mark.parametrize("how", Fit)
-def test_alpha_is_fitted_as_the_pixels_are(how: Fit) -> None:
-    plane = noise(100, 160)
-    for preprocess in (RGB64, AUTHORS):
-        wanted = fit(np.repeat(plane[:, :, None], 3, 2), preprocess, how)[:, :, 0]
-        np.testing.assert_array_equal(fit_alpha(plane, preprocess, how), wanted)
-
-
-def test_fit_returns_grey_unchanged_where_nothing_is_to_do() -> None:
-    plane = noise(28, 28)
-    np.testing.assert_array_equal(fit(plane, GREY28)[:, :, 0], plane)
-    np.testing.assert_array_equal(fit(plane[:, :, None], GREY28)[:, :, 0], plane)
-    np.testing.assert_array_equal(fit(np.repeat(plane[:, :, None], 3, 2), GREY28)[:, :, 0], plane)
-
-
-def test_fit_turns_colours_into_luma_and_grey_into_rgb() -> None:
-    red = np.zeros((28, 28, 3), np.uint8)
-    red[:, :, 0] = 255
-    assert set(fit(red, GREY28).ravel().tolist()) == {76}  # 0.299 · 255
-    assert fit(noise(64, 64), RGB64).shape == (64, 64, 3)
-
-
-def test_fit_fills_a_box_beyond_the_picture_with_black() -> None:
-    box = (-2 / 28, -2 / 28, 30 / 28, 30 / 28)
-    x = fit(noise(28, 28), Preprocess(32, 1, (0.0, 1.0), crop=box, crop_aspect=1.0))[:, :, 0]
-    np.testing.assert_array_equal(x[2:30, 2:30], noise(28, 28))
-    assert x[:2].max() == x[-2:].max() == x[:, :2].max() == x[:, -2:].max() == 0
-
-
-def test_fit_survives_a_picture_of_one_pixel_or_one_row() -> None:
-    assert fit(noise(1, 1, 3), AUTHORS).shape == (64, 64, 3)
-    assert fit(noise(1, 500, 3), AUTHORS).shape == (64, 64, 3)
-
-
-@pytest.mark.parametrize("crop", [(0.5, 0.0, 0.5, 1.0), (0.0, 0.0, 1e9, 1.0), (0.0, float("nan"))])
-def test_fit_refuses_a_crop_box_that_is_none(crop: tuple[float, float, float, float]) -> None:
-    preprocess = Preprocess(8, 3, (0.0, 1.0), crop=crop, crop_aspect=1.0)
-    with pytest.raises(ModelError, match="no box of fractions"):
-        fit(noise(8, 8, 3), preprocess)
-
-
-# --- Writing
-
-
-@pytest.mark.parametrize("name", ["a.png", "a", "a.webp", "a.tif", "a.bmp"])
-def test_write_image_is_lossless_but_for_jpeg(tmp_path: Path, name: str) -> None:
-    pixels = noise(6, 5, 3)
-    write_image(tmp_path / name, pixels)
-    np.testing.assert_array_equal(read_image(tmp_path / name), pixels)
-
-
-def test_write_image_follows_the_suffix(tmp_path: Path) -> None:
-    for name, start in [("a", b"\x89PNG"), ("a.JPG", b"\xff\xd8"), ("a.webp", b"RIFF")]:
-        write_image(tmp_path / name, noise(6, 5, 1))
-        assert (tmp_path / name).read_bytes().startswith(start)
-
-
-def test_image_bytes_keeps_one_pixel_colour_in_jpeg() -> None:
-    pixels = np.zeros((16, 16, 3), np.uint8)
-    pixels[:, ::2, 0] = 255
-    x = read_image(image_bytes(pixels, "JPEG"))
-    assert np.abs(x.astype(int) - pixels).mean() < 6
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
-def test_alpha_is_kept_and_over_white_the_picture_looks_as_drawn(
-    format: str, channels: int
-) -> None:
-    alpha = np.array([[0, 40, 128, 255]] * 4, np.uint8)
-    share = alpha[:, :, None] / 255
-    drawn = np.rint(90 * share + 255 * (1 - share)).astype(np.uint8).repeat(channels, axis=2)
-    again = decode(image_bytes(with_alpha(drawn, alpha), format))
-    assert again.alpha is not None
-    np.testing.assert_array_equal(again.alpha, alpha)
-    assert np.abs(again.pixels[:, :, :channels].astype(int) - drawn).max() <= 1
-
-
-def test_half_transparent_edges_carry_no_white_to_another_background() -> None:
-    alpha = np.full((4, 4), 128, np.uint8)
-    red = np.array([200, 0, 0])
-    drawn = np.rint(red * 128 / 255 + 255 * 127 / 255).astype(np.uint8) * np.ones((4, 4, 1))
-    data = image_bytes(with_alpha(drawn.astype(np.uint8), alpha))
-    on_black = read_image(data, background=(0, 0, 0))[0, 0]
-    assert np.abs(on_black - red * 128 / 255).max() <= 1.5
-    assert np.abs(read_image(data)[0, 0] - drawn[0, 0]).max() <= 1
-
-
-@pytest.mark.parametrize("format", ["JPEG", "BMP"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_format_without_alpha_gets_the_picture_on_white(format: str, channels: int) -> None:
-    rgba = np.zeros((16, 16, channels + 1), np.uint8)
-    with Image.open(io.BytesIO(image_bytes(rgba, format))) as image:
-        assert image.mode == ("L" if channels == 1 else "RGB")
-        assert image.getpixel((3, 3)) == (255 if channels == 1 else (255, 255, 255))
-
-
-@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
-def test_quality_decides_size(format: str) -> None:
-    pixels = noise(64, 64, 3)
-    sizes = [len(image_bytes(pixels, format, WriteOptions(quality))) for quality in (5, 50, None)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] < sizes[1] / 2 < sizes[2] / 2
-
-
-def test_subsampling_decides_how_much_colour_a_jpeg_keeps() -> None:
-    sampled = []
-    for subsampling in Subsampling:
-        data = image_bytes(noise(32, 32, 3), "JPEG", WriteOptions(90, subsampling))
-        with Image.open(io.BytesIO(data)) as image:
-            sampled.append(image.layer[0][1:3])
-    assert sampled == [(1, 1), (2, 1), (2, 2)]
-
-
-def test_write_image_refuses_an_unknown_suffix(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot be written as \.heic"):
-        write_image(tmp_path / "a.heic", noise(4, 4, 3))
-    with pytest.raises(UsageError, match="'PDF' cannot be written"):
-        image_bytes(noise(4, 4, 3), "PDF")
-    assert not list(tmp_path.iterdir())
-
-
-def test_image_bytes_names_a_picture_too_large_for_its_format() -> None:
-    with pytest.raises(ImageError, match="cannot be written as WEBP"):
-        image_bytes(np.zeros((1, 20000, 3), np.uint8), "WEBP")
-
-
-def test_write_image_keeps_the_old_file_when_the_disk_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-
-    def refuse(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(ImageError, match=r"a\.png' cannot be written: No space left"):
-        write_image(path, noise(4, 4, 3))
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_write_image_names_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="No such file or directory"):
-        write_image(tmp_path / "nowhere" / "a.png", noise(4, 4, 3))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
-def test_write_image_respects_the_umask(tmp_path: Path) -> None:
-    old = os.umask(0o027)
-    try:
-        write_image(tmp_path / "a.png", noise(4, 4, 3))
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
