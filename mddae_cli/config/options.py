@@ -1,4 +1,4 @@
-"""Every option of a training run, its default and the presets: frozen dataclasses, JSON in and out.
+"""Every option of a training run and its default: a frozen dataclass, JSON in and out.
 
 The one home of defaults: the command line reads them from here. Nothing heavy is imported.
 """
@@ -15,149 +15,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mddae_cli.config.choices import (
+    Arch,
+    Crop,
+    Encoder,
+    Inject,
+    ModelKind,
+    Precision,
+    Reduction,
+    Reg,
+    Schedule,
+    Split,
+    Targets,
+    Upsample,
+    YMovedBy,
+    ZNorm,
+)
 from mddae_cli.errors import UnknownNameError, UsageError
-
-
-class ModelKind(StrEnum):
-    """The families of Table 1: a plain auto-encoder, discrete-target and soft-target ones."""
-
-    AE = "ae"
-    DISAE = "disae"
-    MDDAE = "mddae"
-
-
-class Reg(StrEnum):
-    """The decorrelation loss between ŷ and z."""
-
-    NONE = "none"
-    XCOV = "xcov"
-    DCOV = "dcov"
-    DCOV_U = "dcov-u"
-    DCOR = "dcor"
-    DCOR_ATTR = "dcor-attr"
-
-
-class Targets(StrEnum):
-    """What the decoder is given while training: the soft target ŷ or the discrete label."""
-
-    SOFT = "soft"
-    DISCRETE = "discrete"
-
-
-class TargetKind(StrEnum):
-    """What the target part stands for: exclusive classes (softmax) or attributes (sigmoid)."""
-
-    CLASSES = "classes"
-    ATTRIBUTES = "attributes"
-
-
-class YMovedBy(StrEnum):
-    """Which losses may move ŷ beside the discriminative one."""
-
-    DIS = "dis"
-    DIS_REC = "dis+rec"
-    DIS_DEC = "dis+dec"
-    ALL = "all"
-
-
-class Reduction(StrEnum):
-    """How equation (2) adds up the squared errors of a picture."""
-
-    MEAN = "mean"
-    SUM = "sum"
-
-
-class Arch(StrEnum):
-    """The network: our convolutional default, or the dimensions of the authors' CDNet."""
-
-    CONV = "conv"
-    CDNET = "cdnet"
-
-
-class Inject(StrEnum):
-    """Where ŷ enters the decoder: joined to z at the first layer only, or at every layer.
-
-    There it adds the same to all places of a layer, or to each place something of its own
-    (``cdnet``: the same).
-    """
-
-    PLACES = "places"
-    ALL = "all"
-    FIRST = "first"
-
-
-class Encoder(StrEnum):
-    """Whether ŷ and z leave one network at its end, or have a network each."""
-
-    SHARED = "shared"
-    SEPARATE = "separate"
-
-
-class ZNorm(StrEnum):
-    """Whether z is standardised per coordinate, and before it freed of what is linear in ŷ."""
-
-    NONE = "none"
-    BATCH = "batch"
-    RESIDUAL = "residual"
-
-
-class Upsample(StrEnum):
-    """How the decoder doubles a side: transposed convolution, or repeated pixels and a 3×3 one."""
-
-    TRANSPOSED = "transposed"
-    RESIZE = "resize"
-
-
-class Schedule(StrEnum):
-    """How the learning rate moves: not at all, or up for a moment and down along a cosine."""
-
-    CONSTANT = "constant"
-    COSINE = "cosine"
-
-
-class CodesFormat(StrEnum):
-    """How codes of pictures are written."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-    NPZ = "npz"
-    SAFETENSORS = "safetensors"
-    PARQUET = "parquet"
-
-    @property
-    def is_text(self) -> bool:
-        """Whether people can read it, and a terminal show it."""
-        return self in (CodesFormat.CSV, CodesFormat.JSONL)
-
-
-class Split(StrEnum):
-    """How pictures are parted: the data set's own partition, or drawn by a recorded seed."""
-
-    AUTO = "auto"
-    OFFICIAL = "official"
-    RANDOM = "random"
-
-
-class Crop(StrEnum):
-    """What is cut out of a CelebA picture: the authors' 148×148 square, or nothing."""
-
-    AUTHORS = "authors"
-    FULL = "full"
-
-
-class Sight(StrEnum):
-    """What a judge has learnt from: real pictures as they are, or every second one softened."""
-
-    SHARP = "sharp"
-    SOFT = "soft"
-
-
-class Precision(StrEnum):
-    """The arithmetic of the networks; the losses are always computed in float32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 @dataclass(frozen=True)
@@ -383,135 +257,6 @@ def _items(value: Any) -> Any:
 def _option_types() -> dict[str, Any]:
     """Return the type of each option; worked out once, as help asks for hundreds of defaults."""
     return get_type_hints(TrainConfig)
-
-
-# What each data set changes in the recipe. Reasons stand in docs/recipe.md.
-DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 40, "image_size": 28, "shift": 2, "y_epochs": 20},
-    "mnist": {"epochs": 40, "image_size": 28, "latent_dim": 12, "shift": 2, "y_epochs": 10},
-    "celeba": {
-        "epochs": 52,
-        "image_size": 64,
-        "latent_dim": 256,
-        "inject": Inject.PLACES,
-        "flow_layers": 0,
-        "erase_directions": 64,
-        "batch_size": 64,
-        "flip": True,
-        "alpha": 1.0,
-        "reg": Reg.DCOR_ATTR,
-        "gamma": 2.0,
-        "cycle": 0.03,
-        "cycle_keep": 6.0,
-        "cycle_still": 10.0,
-        "cycle_variation": 8.0,
-        "cycle_detail": 2.0,
-        "cycle_colour": 2.0,
-        "cycle_features": 10.0,
-        "cycle_z": 0.5,
-        "observers": (2.0, 2.0),
-        "observers_balance": (0.0, 6.0),
-        "y_epochs": 10,
-    },
-    "folder": {
-        "image_size": 64,
-        "latent_dim": 128,
-        "flow_layers": 0,
-        "batch_size": 64,
-        "alpha": 1.0,
-        "cycle": 0.02,
-        "cycle_z": 0.5,
-        "epochs": 40,
-    },
-}
-
-# The rows of Table 1 keep the recipe's optimisation and change what the row names.
-_PLAIN: dict[str, Any] = {
-    "ssim_stride": 1,
-    "inject": Inject.ALL,
-    "cycle": 0.0,
-    "observers": (),
-    "reg_memory": 0,
-    "z_norm": ZNorm.BATCH,
-    "flow_layers": 0,
-    "erase_directions": 0,
-    "gamma": 1.0,
-}
-_DISAE = _PLAIN | {"model": ModelKind.DISAE, "targets": Targets.DISCRETE, "alpha": 0.0}
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "ae": _PLAIN
-    | {"model": ModelKind.AE, "reg": Reg.NONE, "gamma": 0.0, "alpha": 0.0, "y_epochs": 0},
-    "disae": _DISAE | {"reg": Reg.NONE, "gamma": 0.0},
-    "disae-xcov": _DISAE | {"reg": Reg.XCOV},
-    "mddae-xcov": _PLAIN | {"reg": Reg.XCOV},
-    "mddae-dcov": _PLAIN | {"reg": Reg.DCOV},
-    "paper": _PLAIN
-    | {
-        "reg": Reg.DCOV,
-        "reduction": Reduction.SUM,
-        "upsample": Upsample.TRANSPOSED,
-        "y_moved_by": YMovedBy.ALL,
-        "y_epochs": 0,
-        "encoder": Encoder.SHARED,
-        "dropout": 0.0,
-        "z_norm": ZNorm.NONE,
-        "beta": 1.0,
-        "gamma": 5.0,
-        "gamma_ramp": 0.0,
-        "lr": 1e-4,
-        "adam_beta1": 0.5,
-        "weight_decay": 0.0,
-        "schedule": Schedule.CONSTANT,
-        "ema": 0.0,
-        "flip": False,
-    },
-}
-# What the paper's own experiments set per data set beyond the preset.
-_PAPER_BY_DATASET: dict[str, dict[str, Any]] = {
-    "celeba": {"alpha": 1.0, "batch_size": 128},
-}
-
-
-def make_config(
-    dataset: str = TrainConfig.dataset, preset: str = TrainConfig.preset, **changes: Any
-) -> TrainConfig:
-    """Return the configuration of a data set and preset with ``changes`` on top.
-
-    Args:
-        dataset: ``digits``, ``mnist``, ``celeba``, or ``folder`` for a folder of one's own.
-        preset: A key of :data:`PRESETS`.
-        changes: Fields of :class:`TrainConfig`, which win over data set and preset.
-
-    Raises:
-        UnknownNameError: If the data set, the preset or a field does not exist.
-        UsageError: If a value cannot be used.
-    """
-    if dataset not in DATASET_DEFAULTS:
-        raise UnknownNameError("data set", dataset, DATASET_DEFAULTS)
-    if preset not in PRESETS:
-        raise UnknownNameError("preset", preset, PRESETS)
-    values = DATASET_DEFAULTS[dataset] | PRESETS[preset]
-    if preset == "paper":
-        values |= _PAPER_BY_DATASET.get(dataset, {"alpha": 0.0, "batch_size": 100})
-    values |= {"dataset": dataset, "preset": preset} | changes
-    return TrainConfig.from_dict(values | _follows(values, changes))
-
-
-def _follows(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return what other options follow from those given, where nothing is said of them."""
-    follows: dict[str, Any] = {}
-    if values.get("model") == ModelKind.AE:
-        follows |= PRESETS["ae"]
-    together = values.get("encoder") == Encoder.SHARED
-    moved = values.get("y_moved_by", YMovedBy.DIS) != YMovedBy.DIS
-    if together or moved:
-        follows["y_epochs"] = 0  # ŷ cannot be frozen where it shares weights or has to move
-    if not (values | follows | changes).get("y_epochs", TrainConfig.y_epochs):
-        follows["observers"] = ()  # they learn in those epochs
-    if "observers" in changes or not (values | follows).get("observers"):
-        follows["observers_balance"] = ()  # what is said of the recipe's holds of no others
-    return {name: value for name, value in follows.items() if name not in changes}
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
