@@ -24,7 +24,8 @@ Eye = Callable[[Tensor], Tensor]
 _RIDGE = 0.2
 # The regression sees at most so many pictures of the train part, and as many of the other.
 _MOST_READ = 4000
-_BATCH = 250
+# Pictures that go through the networks at once.
+BATCH = 250
 
 
 class Readout:
@@ -68,8 +69,8 @@ def _drawn(table: Table, part: str, most: int, seed: int) -> Indexes:
 def scores_of(model: Model, images: Pixels, eye: Eye) -> npt.NDArray[np.float64]:
     """Return what an eye says of the reconstructions of pictures, (N, K)."""
     parts = []
-    for start in range(0, len(images), _BATCH):
-        logits, z = model.net.encode(model.to_input(images[start : start + _BATCH]))
+    for start in range(0, len(images), BATCH):
+        logits, z = model.net.encode(model.to_input(images[start : start + BATCH]))
         y_hat = model.net.decoder_target(model.net.soft_target(logits))
         parts.append(eye(model.net.decode(y_hat, z)).double().cpu())
     return np.asarray(torch.cat(parts).numpy())

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mddae_cli.calibration.readout import Readout, ridge_regression
+from mddae_cli.calibration.readout import BATCH, Readout, ridge_regression
 from mddae_cli.calibration.unit import calibrate
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
@@ -36,7 +36,6 @@ _NOISE = 1e-3
 _KEPT = 0.5
 # How wide the border of a picture is whose colour stays, in parts of its side.
 _BORDER = 0.1
-_BATCH = 250
 
 
 def calibrate_with_steps(
@@ -85,8 +84,8 @@ def _find_steps(
     """Give every attribute its step that has pictures enough."""
     readout = Readout(model, table, part, seed)
     rows = some_rows(table.splits["train"], 2 * _MOST, seed, "steps")
-    starts = range(0, len(rows), _BATCH)
-    codes = [model.encode(table.images[rows[start : start + _BATCH]]) for start in starts]
+    starts = range(0, len(rows), BATCH)
+    codes = [model.encode(table.images[rows[start : start + BATCH]]) for start in starts]
     y_hat, z = torch.cat([c.y_hat for c in codes]), torch.cat([c.z for c in codes])
     spread = y_hat.std(dim=0).clamp_min(1e-6)
     reporter.started("steps", len(model.names), "attribute")
@@ -115,7 +114,7 @@ def _find_steps(
 
 def _drawn(model: Model, y_hat: Tensor, z: Tensor) -> list[Tensor]:
     """Return what ŷ (N, K) and z (N, D) decode to, (N, C, H, W), in batches."""
-    pairs = zip(y_hat.split(_BATCH), z.split(_BATCH), strict=True)
+    pairs = zip(y_hat.split(BATCH), z.split(BATCH), strict=True)
     return [model.net.decode(*pair) for pair in pairs]
 
 

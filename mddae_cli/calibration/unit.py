@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mddae_cli.calibration.readout import Eye, Readout, scores_of
+from mddae_cli.calibration.readout import BATCH, Eye, Readout, scores_of
 from mddae_cli.config import TargetKind
 from mddae_cli.data.table import Table
 from mddae_cli.editing import Model
@@ -30,7 +30,6 @@ Curve = npt.NDArray[np.float64]
 RAW_VALUES = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 # An attribute whose 0 and 1 would lie closer together keeps the raw scale: it is not drawn at all.
 _SMALLEST_STEP = 0.1
-_BATCH = 250
 
 
 def calibrate(
@@ -95,8 +94,8 @@ def calibrate(
 def _curve(model: Model, images: Pixels, k: int, eye: Eye) -> Curve:
     """Return the mean score of attribute ``k`` at each of :data:`RAW_VALUES`, (V,)."""
     sums = torch.zeros(len(RAW_VALUES), dtype=torch.float64)
-    for start in range(0, len(images), _BATCH):
-        logits, z = model.net.encode(model.to_input(images[start : start + _BATCH]))
+    for start in range(0, len(images), BATCH):
+        logits, z = model.net.encode(model.to_input(images[start : start + BATCH]))
         y_hat = model.net.decoder_target(model.net.soft_target(logits))
         for index, value in enumerate(RAW_VALUES):
             y_hat[:, k] = value
